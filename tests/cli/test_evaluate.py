@@ -1,0 +1,47 @@
+import json
+import math
+import sys
+from types import ModuleType
+
+import pytest
+
+from vae_fn.cli.main import main
+from vae_fn.run.config import TrainConfig, to_toml
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run folder, and an evaluation that returns what it was asked for."""
+
+    def evaluate_run(run, draws, key):
+        terms = {"elbo": -140.0, "reconstruction": math.nan, "kl": 7.0, "se_noise": 0.0123}
+        return terms | {"protocol": "grey", "examples": 10_000, "draws": draws, "key": key}
+
+    module = ModuleType("vae_fn.run.evaluate")
+    module.evaluate_run = evaluate_run
+    monkeypatch.setitem(sys.modules, "vae_fn.run.evaluate", module)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text(to_toml(TrainConfig(evaluation_draws=13)))
+    return tmp_path / "run"
+
+
+def test_evaluate_prints_and_writes(run, tmp_path, capsys):
+    assert main(["evaluate", str(run), "--key", "3", "--draws", "4", "--json", str(tmp_path / "result.json")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{run}: test ELBO -140.00 nats per image (reconstruction not finite, KL 7.00 nats; protocol grey)",
+        "10000 test images weighted equally, 4 draws each of noise of key 3; standard error from the noise 0.012 nats",
+    ]
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written["reconstruction"] is None
+    assert written["nonfinite"] == ["reconstruction"]
+    assert (written["elbo"], written["draws"], written["key"]) == (-140.0, 4, 3)
+
+
+def test_evaluate_defaults_to_the_settings_of_the_run(run, capsys):
+    assert main(["evaluate", str(run)]) == 0
+    assert "13 draws each of the run's own noise" in capsys.readouterr().out
+
+
+def test_evaluate_needs_a_run_even_with_draws_given(run, capsys):
+    assert main(["evaluate", str(run) + "n", "--draws", "3"]) == 2
+    assert capsys.readouterr().err == f"vae-fn evaluate: error: {run}n does not exist. Did you mean {run}?\n"

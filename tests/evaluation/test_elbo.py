@@ -1,0 +1,73 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.training.problems import PIXELS, images, small_vae, streams
+from vae_fn import data, random, tree
+from vae_fn.evaluation import evaluate_elbo
+from vae_fn.models.objectives import elbo
+
+
+def evaluate(vae, params, pixels, protocol=data.GREY, draws=3, chunk=500, key=0):
+    return evaluate_elbo(vae, params, pixels, protocol, random.key(key), draws=draws, chunk=chunk)
+
+
+@given(st.integers(1, 12), st.integers(1, 4), st.integers(1, 13), st.sampled_from(["grey", "dynamic", "fixed"]))
+def test_every_example_weighs_the_same_however_the_data_are_cut(count, draws, chunk, protocol):
+    vae, pixels = small_vae(), images(count)
+    params = vae.init(streams().init)
+    whole = evaluate(vae, params, pixels, data.binarisation(protocol), draws, chunk=count)
+    cut = evaluate(vae, params, pixels, data.binarisation(protocol), draws, chunk=chunk)
+    assert whole.protocol == protocol
+    assert (whole.examples, whole.draws) == (count, draws)
+    for name in ("elbo", "reconstruction", "kl"):
+        assert math.isclose(getattr(whole, name), getattr(cut, name), rel_tol=1e-5)
+    assert math.isclose(whole.elbo, whole.reconstruction - whole.kl, rel_tol=1e-12)
+
+
+def test_the_mean_of_batch_means_is_not_what_is_reported():
+    """Nine equal images and one other: a short last chunk must not weigh more than its one image."""
+    vae = small_vae()
+    params = tree.map(lambda leaf: 5 * leaf, vae.init(streams().init))
+    pixels = torch.cat([torch.zeros(9, PIXELS), torch.full((1, PIXELS), 255.0)]).to(torch.uint8)
+    zeros, one = (evaluate(vae, params, part, draws=2000) for part in (pixels[:9], pixels[9:]))
+    whole = evaluate(vae, params, pixels, draws=2000, chunk=9)
+    # Twelve standard errors of the noise, far below what the wrong weights would change.
+    tolerance = 12 * (whole.se_noise + zeros.se_noise + one.se_noise)
+    assert abs(whole.elbo - (0.9 * zeros.elbo + 0.1 * one.elbo)) < tolerance
+    assert abs(whole.elbo - 0.5 * (zeros.elbo + one.elbo)) > tolerance
+
+
+def test_it_is_the_objective_at_its_own_noise():
+    vae, pixels = small_vae(), images(7)
+    params = vae.init(streams().init)
+    keys = random.split(random.split(random.key(0), 2)[0], 7)
+    noise = random.draw(keys, random.Noise(random.normal, (3, 2))).movedim(1, 0)
+    terms = elbo(vae, params, pixels.float() / 255, noise)
+    result = evaluate(vae, params, pixels)
+    assert math.isclose(result.elbo, terms.elbo.mean().item(), rel_tol=1e-6)
+    assert math.isclose(result.kl, terms.kl.mean().item(), rel_tol=1e-6)
+
+
+def test_it_repeats_and_the_standard_error_says_how_much_a_new_key_moves_it():
+    vae, pixels = small_vae(), images(20)
+    params = tree.map(lambda leaf: 3 * leaf, vae.init(streams().init))
+    results = [evaluate(vae, params, pixels, key=key, draws=4) for key in range(200)]
+    assert results[0] == evaluate(vae, params, pixels, key=0, draws=4)
+    spread = torch.tensor([r.elbo for r in results]).std().item()
+    stated = math.sqrt(sum(r.se_noise**2 for r in results) / len(results))
+    # 200 keys give the spread to 5 % (one standard deviation); six of those are 30 %.
+    assert 0.7 < spread / stated < 1.3
+    assert evaluate(vae, params, pixels, draws=1).se_noise is None
+
+
+def test_nothing_to_evaluate_is_an_error():
+    vae = small_vae()
+    params = vae.init(streams().init)
+    with pytest.raises(ValueError, match="0 examples"):
+        evaluate(vae, params, images(0))
+    with pytest.raises(ValueError, match="0 draws"):
+        evaluate(vae, params, images(2), draws=0)

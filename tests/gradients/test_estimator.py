@@ -1,0 +1,211 @@
+"""The contract of estimators: noise, state, refusals; eager, vmapped and compiled they are one function."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.gradients.oracles import ESTIMATORS, assert_same
+from tests.models.toys import bernoulli_vae, bits, learned_prior, normals, parameters, small_vae
+from vae_fn import random, tree
+from vae_fn.distributions import Categorical, Normal, positive
+from vae_fn.gradients import Problem, elbo_problem, elbo_sampled_problem
+from vae_fn.models import heads
+
+SEED = st.integers(0, 2**31)
+SCORES = ("score", "vimco")
+DISCRETE = (*SCORES, "rws")
+
+
+def model():
+    return learned_prior(small_vae(3, 2), 2)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("batch", [(), (4,), (2, 3)])
+def test_the_contract(name, batch):
+    estimator, vae = ESTIMATORS[name], model()
+    params, x = vae.init(random.key(0)), bits(0, *batch, 3).float()
+    problem = elbo_sampled_problem(vae, x)
+    specs = estimator.noise_like(problem, params, 5)
+    assert specs == random.Noise(random.normal, (5, *batch, 2))
+    state = estimator.init(problem, params)
+    estimate = estimator.estimate(problem, params, random.draw(random.key(1), specs), state)
+    assert estimate.value.shape == batch
+    assert estimate.state == state == ()
+    assert estimator.name == name
+    assert estimator.evaluations == (1, 1)
+    for grads, leaf in zip(tree.leaves(estimate.grads), tree.leaves(params), strict=True):
+        assert (grads.shape, grads.dtype) == (leaf.shape, leaf.dtype)
+        assert grads.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_noise_like_runs_no_network(name):
+    vae = model()
+    params = vae.init(random.key(0))
+    computed = []
+
+    def q(params):
+        posterior = vae.posterior(params, torch.zeros(3), None)
+        computed.append(type(posterior.loc))
+        return posterior
+
+    ESTIMATORS[name].noise_like(elbo_sampled_problem(vae, torch.zeros(3))._replace(q=q), params, 2)
+    assert computed
+    assert torch.Tensor not in computed
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_one_sample_has_nobody_to_be_compared_with(name):
+    vae = model()
+    problem, params = elbo_sampled_problem(vae, bits(0, 3)), parameters(vae, 0)
+    for act in (
+        lambda: ESTIMATORS[name].noise_like(problem, params, 1),
+        lambda: ESTIMATORS[name].estimate(problem, params, normals(0, 1, 2), ()),
+    ):
+        with pytest.raises(ValueError, match=f"{name} compares samples .* needs at least 2, not 1"):
+            act()
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name not in DISCRETE])
+def test_discrete_samples_have_no_path(name):
+    vae = bernoulli_vae(3, 2, True)
+    problem, params = elbo_sampled_problem(vae, bits(0, 3)), parameters(vae, 0)
+    with pytest.raises(ValueError, match=f"{name} differentiates samples.*use score or vimco"):
+        ESTIMATORS[name].estimate(problem, params, normals(0, 2, 2), ())
+
+
+# --- plain costs
+
+
+def quadratic(target=0.3):
+    """E -(z - t)**2 = -(m - t)**2 - s**2 for z ~ N(m, s**2), t fixed."""
+    return Problem(
+        q=lambda params: Normal(params["q"]["loc"], positive(params["q"]["raw"])),
+        f=lambda params, z: -((z - target) ** 2).sum(-1),
+    )
+
+
+def check_plain_cost(name, seed, problem):
+    """A plain cost by hand: the mean over noise of gradients, at nodes exact for polynomials."""
+    loc, raw = (0.5 + normals(seed + i, 1) for i in range(2))
+    params = {"q": {"loc": loc, "raw": raw}}
+    points, weights = torch.tensor([-(3**0.5), 0, 3**0.5]).double(), torch.tensor([1 / 6, 2 / 3, 1 / 6]).double()
+    noise = torch.cartesian_prod(points, points).unsqueeze(-1)
+    weights = torch.outer(weights, weights).flatten()
+    estimator = ESTIMATORS[name]
+
+    def at(noise):
+        estimate = estimator.estimate(problem, params, noise, estimator.init(problem, params))
+        return estimate.value, estimate.grads
+
+    value, grads = tree.map(lambda leaf: torch.einsum("n,n...->...", weights, leaf), torch.vmap(at)(noise))
+    scale = positive(raw)
+    torch.testing.assert_close(value, -((loc - 0.3) ** 2 + scale**2).sum(), rtol=1e-12, atol=1e-12)
+    exact = {"loc": -2 * (loc - 0.3), "raw": -2 * scale * torch.sigmoid(raw)}
+    assert_same(grads, {"q": exact}, 1e-11)
+
+
+@pytest.mark.parametrize("name", ["pathwise", "stl", "score"])
+@given(seed=SEED)
+def test_plain_costs(name, seed):
+    check_plain_cost(name, seed, quadratic())
+
+
+@pytest.mark.parametrize("name", ["pathwise", "score"])
+def test_another_cost_or_an_entropy_is_rejected(name):
+    for problem in (quadratic(0.31), quadratic()._replace(beta=0.1)):
+        with pytest.raises(AssertionError):
+            check_plain_cost(name, 0, problem)
+
+
+def test_plain_costs_of_one_hot_latents():
+    """The event may have two axes: the gradient of E f in the logits, by enumeration."""
+    logits, costs = normals(0, 1, 3), normals(1, 3)
+    problem = Problem(
+        q=lambda params: Categorical(params["q"]["logits"]), f=lambda params, z: (z * costs).sum((-2, -1))
+    )
+    # Gumbel noise that makes class c the winner, for every pair of classes.
+    states = torch.cartesian_prod(torch.arange(3), torch.arange(3))
+    noise = 100 * torch.nn.functional.one_hot(states, 3).double().unsqueeze(-2)
+    weights = torch.softmax(logits[0], 0)[states].prod(-1)
+
+    def at(noise):
+        return ESTIMATORS["score"].estimate(problem, {"q": {"logits": logits}}, noise, ()).grads
+
+    grads = tree.map(lambda leaf: torch.einsum("n,n...->...", weights, leaf), torch.vmap(at)(noise))
+    exact = torch.func.grad(lambda logits: (torch.softmax(logits, -1) * costs).sum())(logits)
+    assert_same(grads, {"q": {"logits": exact}}, 1e-12)
+
+
+def test_importance_estimators_take_plain_costs():
+    params = {"q": {"loc": normals(0, 1), "raw": normals(1, 1)}}
+    noise = normals(2, 4, 1)
+    estimate = ESTIMATORS["iwae"].estimate(quadratic(), params, noise, ())
+    f = quadratic().f(params, quadratic().q(params).sample(noise))
+    torch.testing.assert_close(estimate.value, f.exp().mean().log())
+
+
+# --- eager, vmapped, compiled
+
+
+def check_examples(estimators, seed):
+    """Vmapped over examples: the estimates of each alone, and gradients whose sum is the batch's."""
+    vae = model()
+    params, x, noise = parameters(vae, seed), bits(seed, 4, 3), normals(seed, 3, 4, 2)
+
+    def gradients(x, noise):
+        problem = elbo_sampled_problem(vae, x)
+        estimates = {name: one.estimate(problem, params, noise, ()) for name, one in estimators.items()}
+        return {name: (estimate.value, estimate.grads) for name, estimate in estimates.items()}
+
+    together, each = gradients(x, noise), torch.vmap(gradients, (0, 1))(x, noise)
+    for name in estimators:
+        alone = [gradients(x[i], noise[:, i])[name] for i in range(4)]
+        torch.testing.assert_close(each[name][0], together[name][0], rtol=1e-12, atol=1e-12)
+        assert_same(tree.map(lambda leaf: leaf.sum(0), each[name][1]), together[name][1], 1e-12)
+        for i in range(4):
+            assert_same(tree.map(lambda leaf, i=i: leaf[i], each[name][1]), alone[i][1], 1e-12)
+
+
+@given(seed=SEED)
+def test_vmap_gives_the_gradients_of_each_example(seed):
+    check_examples(ESTIMATORS, seed)
+
+
+def test_averaging_over_the_batch_is_rejected():
+    def averaged(problem, params, noise, state):
+        estimate = ESTIMATORS["pathwise"].estimate(problem, params, noise, state)
+        return estimate._replace(grads=tree.scale(estimate.grads, 1 / max(1, estimate.value.numel())))
+
+    with pytest.raises(AssertionError):
+        check_examples({"averaged": ESTIMATORS["pathwise"]._replace(estimate=averaged)}, 0)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_compiled_is_eager():
+    """All estimators, with continuous and discrete latents, as one graph; recompiled by nothing."""
+    vae, full, discrete = model(), small_vae(3, 2, posterior=heads.full_normal), bernoulli_vae(3, 2, True)
+    params = {"normal": parameters(vae, 0), "full": parameters(full, 1), "bits": parameters(discrete, 2)}
+
+    def everything(params, x, noise, beta):
+        problem = elbo_sampled_problem(vae, x, beta=beta)
+        weighted = elbo_sampled_problem(vae, x)
+        made = [
+            one.estimate(weighted if name == "rws" else problem, params["normal"], noise, ())
+            for name, one in ESTIMATORS.items()
+        ]
+        made.append(ESTIMATORS["pathwise"].estimate(elbo_problem(full, x, beta=beta), params["full"], noise, ()))
+        states = torch.special.ndtr(noise)
+        made.append(ESTIMATORS["vimco"].estimate(elbo_sampled_problem(discrete, x), params["bits"], states, ()))
+        return [(estimate.value, estimate.grads) for estimate in made]
+
+    compiled = torch.compile(everything, fullgraph=True, dynamic=False)
+    for seed, beta in ((0, 0.5), (1, 0.7)):
+        args = (params, bits(seed, 4, 3), normals(seed, 3, 4, 2), torch.tensor(beta, dtype=torch.float64))
+        with torch.compiler.set_stance("default" if seed == 0 else "fail_on_recompile"):
+            made = compiled(*args)
+        for (value, grads), (eager_value, eager_grads) in zip(made, everything(*args), strict=True):
+            torch.testing.assert_close(value, eager_value, rtol=1e-12, atol=1e-12)
+            assert_same(grads, eager_grads, 1e-12)

@@ -1,0 +1,197 @@
+"""The engine: every row of coefficients is its surrogate loss differentiated by autograd, in float64."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.gradients import oracles
+from tests.gradients.oracles import ESTIMATORS, SURROGATES, assert_same
+from tests.models.toys import bernoulli_vae, bits, learned_prior, normals, parameters, small_vae
+from vae_fn import tree
+from vae_fn.gradients import Coefficients, elbo_problem, elbo_sampled_problem, from_coefficients, pull
+from vae_fn.gradients.estimators import importance, single
+from vae_fn.models import heads
+
+SEED = st.integers(0, 2**31)
+POSTERIORS = {"normal": heads.normal, "laplace": heads.laplace, "full": heads.full_normal}
+CONTINUOUS = st.fixed_dictionaries(
+    {
+        "posterior": st.sampled_from(sorted(POSTERIORS)),
+        "learned": st.booleans(),
+        "data": st.sampled_from([1, 4]),
+        "latents": st.integers(1, 4),
+        "batch": st.sampled_from([(), (1,), (3,), (2, 2)]),
+        "samples": st.integers(1, 5),
+        "beta": st.sampled_from([1.0, 0.3, 2.0]),
+        "seed": SEED,
+    }
+)
+FIXED = {"posterior": "normal", "learned": True, "data": 4, "latents": 2, "batch": (3,), "samples": 3, "seed": 0}
+
+
+def continuous(posterior, learned, data, latents, batch, samples, beta, seed):
+    vae = small_vae(data, latents, posterior=POSTERIORS[posterior])
+    vae = learned_prior(vae, latents) if learned else vae
+    return vae, parameters(vae, seed), bits(seed, *batch, data), normals(seed, samples, *batch, latents), beta
+
+
+def discrete(learned, latents, batch, samples, beta, seed):
+    vae = bernoulli_vae(3, latents, learned)
+    noise = torch.special.ndtr(normals(seed, samples, *batch, latents))
+    return vae, parameters(vae, seed), bits(seed, *batch, 3), noise, beta
+
+
+def check_surrogate(estimator, surrogate, vae, params, x, noise, beta, make=elbo_sampled_problem):
+    estimate = estimator.estimate(make(vae, x, beta=beta), params, noise, ())
+    assert_same(estimate.grads, oracles.surrogate_gradient(surrogate, vae, params, x, noise, beta))
+
+
+def possible(name, samples, beta):
+    return max(samples, ESTIMATORS[name].min_samples), 1.0 if name == "rws" else beta
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@given(case=CONTINUOUS)
+def test_rows_are_their_surrogates(name, case):
+    samples, beta = possible(name, case["samples"], case["beta"])
+    check_surrogate(ESTIMATORS[name], SURROGATES[name], *continuous(**{**case, "samples": samples, "beta": beta}))
+
+
+@given(case=CONTINUOUS)
+def test_the_elbo_with_its_exact_part(case):
+    check_surrogate(ESTIMATORS["pathwise"], oracles.surrogate_closed, *continuous(**case), elbo_problem)
+
+
+@pytest.mark.parametrize("name", ["score", "vimco", "rws"])
+@given(
+    learned=st.booleans(),
+    latents=st.integers(1, 4),
+    batch=st.sampled_from([(), (3,), (2, 2)]),
+    samples=st.integers(2, 5),
+    beta=st.sampled_from([1.0, 0.3, 2.0]),
+    seed=SEED,
+)
+def test_rows_with_discrete_latents(name, learned, latents, batch, samples, beta, seed):
+    samples, beta = possible(name, samples, beta)
+    check_surrogate(ESTIMATORS[name], SURROGATES[name], *discrete(learned, latents, batch, samples, beta, seed))
+
+
+def altered(rule, **changes):
+    """A rule with some coefficients replaced by functions of (coefficients, log-weights, beta)."""
+
+    def mutant(log_weights, beta):
+        right = rule(log_weights, beta)
+        return right._replace(**{field: change(right, log_weights, beta) for field, change in changes.items()})
+
+    return from_coefficients("mutant", mutant, unbiased_for="nothing", through_samples=False)
+
+
+def self_included(right, log_weights, beta):
+    return (log_weights - log_weights.mean(0) - beta) / len(log_weights)
+
+
+MUTANTS = {
+    "pathwise: log q held": ("pathwise", altered(single.pathwise_rule, density=lambda c, w, b: 0 * c.density)),
+    "pathwise: beta forgotten": ("pathwise", altered(single.pathwise_rule, density=lambda c, w, b: -c.joint)),
+    "pathwise: path twice": ("pathwise", altered(single.pathwise_rule, path=lambda c, w, b: 2 * c.path)),
+    "stl: log q live": ("stl", altered(single.pathwise_rule)),
+    "score: self-included baseline": ("score", altered(single.score_function_rule, density=self_included)),
+    "score: no -beta/K": (
+        "score",
+        altered(single.score_function_rule, density=lambda c, w, b: c.density + b * c.joint),
+    ),
+    "score: z left attached": ("score", altered(single.score_function_rule, path=lambda c, w, b: torch.ones_like(w))),
+    "iwae: log q held": ("iwae", altered(importance.iwae_rule, density=lambda c, w, b: 0 * w)),
+    "iwae: weights not normalised": ("iwae", altered(importance.iwae_rule, joint=lambda c, w, b: w.exp())),
+    "dreg: weights not squared": ("dreg", altered(importance.dreg_rule, path=lambda c, w, b: torch.ones_like(w))),
+    "dreg: beta forgotten": ("dreg", altered(importance.dreg_rule, path=lambda c, w, b: c.joint)),
+    "dreg: decoder squared too": ("dreg", altered(importance.dreg_rule, joint=lambda c, w, b: c.joint**2)),
+    "vimco: weights' sign": (
+        "vimco",
+        altered(importance.vimco_rule, density=lambda c, w, b: c.density + 2 * b * c.joint),
+    ),
+    "vimco: no baseline": (
+        "vimco",
+        altered(importance.vimco_rule, density=lambda c, w, b: oracles.log_mean(w) - b * c.joint),
+    ),
+    "rws: sign": ("rws", altered(importance.wake_rule, density=lambda c, w, b: -c.joint)),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_altered_rows_are_rejected(mutant):
+    name, estimator = MUTANTS[mutant]
+    _, beta = possible(name, 3, 0.3)
+    check_surrogate(ESTIMATORS[name], SURROGATES[name], *continuous(**FIXED, beta=beta))
+    with pytest.raises(AssertionError):
+        check_surrogate(estimator, SURROGATES[name], *continuous(**FIXED, beta=beta))
+
+
+# --- the engine itself
+
+
+@pytest.mark.parametrize("make", [elbo_problem, elbo_sampled_problem])
+def test_every_part_is_evaluated_once(make):
+    vae, params, x, noise, beta = continuous(**FIXED, beta=0.5)
+    problem, calls = make(vae, x, beta=beta), []
+
+    def counting(part):
+        fn = getattr(problem, part)
+        return fn and (lambda *args: (calls.append(part), fn(*args))[1])
+
+    pull(
+        problem._replace(**{part: counting(part) for part in ("q", "f", "p", "exact")}),
+        params,
+        noise,
+        single.pathwise_rule,
+    )
+    assert sorted(calls) == sorted(part for part in ("q", "f", "p", "exact") if getattr(problem, part))
+
+
+@given(case=CONTINUOUS)
+def test_info_is_what_was_seen(case):
+    vae, params, x, noise, beta = continuous(**case)
+    info = pull(elbo_sampled_problem(vae, x, beta=beta), params, noise, single.pathwise_rule).info
+    model = oracles.Model(vae, params, x, beta)
+    z = model.q.sample(noise)
+    torch.testing.assert_close(info.f, model.log_likelihood(z), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(info.log_weights, model.log_w(z), rtol=1e-11, atol=1e-11)
+    assert type(info.posterior) is type(model.q)
+
+
+@given(seed=SEED)
+def test_pulls_are_linear_in_the_coefficients(seed):
+    """Each wire alone; together they are any estimator."""
+    vae, params, x, noise, _ = continuous(**{**FIXED, "seed": seed}, beta=1.0)
+    problem, a, r, c = elbo_sampled_problem(vae, x), *(normals(seed + i, 3, 3) for i in range(3))
+    zero = torch.zeros_like(a)
+
+    def pulled(joint, path, density):
+        return pull(problem, params, noise, lambda w, beta: Coefficients(w.mean(0), joint, path, density)).grads
+
+    joint, path = pulled(a, zero, zero), tree.add(pulled(a, r, zero), tree.scale(pulled(a, zero, zero), -1.0))
+    assert_same(pulled(a, r, c), tree.add(joint, path, pulled(zero, r, c)))
+
+
+def test_inputs_are_left_as_they_were():
+    vae, params, x, noise, beta = continuous(**FIXED, beta=0.5)
+    copies = tree.clone((params, x, noise))
+    for name, estimator in ESTIMATORS.items():
+        estimator.estimate(elbo_sampled_problem(vae, x, beta=possible(name, 3, beta)[1]), params, noise, ())
+    assert all(torch.equal(a, b) for a, b in zip(tree.leaves(copies), tree.leaves((params, x, noise)), strict=True))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_gradients_of_gradients(name):
+    """Nothing is detached: a derivative through an estimate agrees with finite differences."""
+    vae, params, x, noise, _ = continuous(**FIXED, beta=1.0)
+    direction = tree.map(lambda leaf: torch.sin(torch.arange(leaf.numel()).to(leaf)).reshape(leaf.shape), params)
+
+    def along(step):
+        moved = tree.add(params, tree.scale(direction, step))
+        grads = ESTIMATORS[name].estimate(elbo_sampled_problem(vae, x), moved, noise, ()).grads
+        return sum((leaf**2).sum() for leaf in tree.leaves(grads))
+
+    derivative = torch.func.grad(along)(torch.zeros((), dtype=torch.float64))
+    torch.testing.assert_close(derivative, (along(1e-5) - along(-1e-5)) / 2e-5, rtol=1e-7, atol=1e-7)

@@ -1,0 +1,415 @@
+"""Keys, laws and permutations, with torch's generator and with the fallback.
+
+Statistical checks have a false-alarm probability of at most ALPHA each, and their keys are hashed from their names.
+"""
+
+import hashlib
+import itertools
+import math
+
+import pytest
+import scipy.stats
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vae_fn import philox, random
+from vae_fn.random import Noise
+
+ALPHA = 1e-9
+SIZE = 1_000_000
+GENERATORS = {module.__name__: module for module in (random._generator, philox)}
+LAWS = {law.__name__: law for law in (random.normal, random.uniform, random.gumbel, random.laplace, random.logistic)}
+SEED = st.integers(0, 2**64 - 1)
+SHAPE = st.lists(st.integers(0, 5), max_size=3).map(tuple)
+DATA = st.integers(-(2**63), 2**63 - 1)
+
+
+@pytest.fixture(params=GENERATORS.values(), ids=GENERATORS.keys(), scope="module", autouse=True)
+def generator(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(random, "_generator", request.param)
+        yield request.param
+
+
+@pytest.fixture
+def key(request):
+    return random.key(int.from_bytes(hashlib.sha256(request.node.nodeid.encode()).digest()[:8], "big"))
+
+
+def words(key):
+    """The bits of keys as int64: torch compares no uint64."""
+    return key.view(torch.int64)
+
+
+def batch_of(seed, keys):
+    return random.split(random.key(seed), max(1, math.prod(keys)))[: math.prod(keys)].reshape(*keys, 2)
+
+
+# --- keys
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_seed_range(seed):
+    with pytest.raises(ValueError, match=r"a seed is an int in \[0, 2\*\*64\)"):
+        random.key(seed)
+
+
+@pytest.mark.parametrize("seed", [True, 1.0, "1"])
+def test_seed_type(seed):
+    with pytest.raises(TypeError):
+        random.key(seed)
+
+
+def test_every_bit_of_a_seed_counts():
+    seeds = [0, *(1 << bit for bit in range(64)), 2**64 - 1]
+    draws = {tuple(random.uniform(random.key(seed), (4,)).tolist()) for seed in seeds}
+    assert len(draws) == len(seeds)
+
+
+def test_name():
+    assert random.GENERATOR in ("torch.func._random philox4x32-10", "vae_fn philox4x32-10")
+
+
+def test_device():
+    meta = random.key(0, device=torch.device("meta"))
+    assert random.normal(random.split(meta, 3), (4,)).device == torch.device("meta")
+
+
+@given(seed=SEED, keys=SHAPE, num=st.integers(1, 9))
+def test_split_is_fold_in(seed, keys, num):
+    batch = batch_of(seed, keys)
+    children = random.split(batch, num)
+    assert children.shape == (num, *keys, 2)
+    for i in range(num):
+        assert torch.equal(words(children[i]), words(random.fold_in(batch, i)))
+    for index in itertools.product(*map(range, keys)):
+        assert torch.equal(words(children[(slice(None), *index)]), words(random.split(batch[index], num)))
+
+
+@given(seed=SEED, data=DATA)
+def test_fold_in_by_tensor(seed, data):
+    parent = random.key(seed)
+    by_int = words(random.fold_in(parent, data))
+    assert torch.equal(by_int, words(random.fold_in(parent, torch.tensor(data))))
+    assert torch.equal(by_int, words(random.fold_in(parent, data % 2**64)))
+
+
+def test_vmapped_fold_in(key):
+    steps = torch.arange(-3, 5)
+    keys = torch.vmap(lambda step: random.fold_in(key, step))(steps)
+    assert words(keys).tolist() == [words(random.fold_in(key, int(step))).tolist() for step in steps]
+
+
+def test_streams_are_extended_at_the_end(key):
+    assert random.Streams._fields[:7] == ("init", "order", "noise", "binarise", "estimator", "evaluation", "figures")
+    longer = random.split(key, 12)
+    for i, stream in enumerate(random.streams(key)):
+        assert torch.equal(words(stream), words(longer[i]))
+
+
+def run_keys(streams, steps, leaves):
+    """Every key of a run: of each stream, of each of its steps, of each leaf drawn in a step."""
+    parents = torch.stack(streams)
+    in_steps = torch.vmap(lambda step: random.fold_in(parents, step))(torch.arange(steps))
+    return torch.cat([words(part).reshape(-1, 2) for part in (parents, in_steps, random.split(in_steps, leaves))])
+
+
+def check_distinct(keys):
+    assert len(set(map(tuple, keys.tolist()))) == len(keys)
+
+
+def test_no_two_draws_share_a_key(key):
+    check_distinct(run_keys(random.streams(key), steps=2000, leaves=4))
+    shared = random.streams(key)._replace(estimator=random.streams(key).noise)
+    with pytest.raises(AssertionError):
+        check_distinct(run_keys(shared, steps=3, leaves=2))
+
+
+# --- draws
+
+
+def check_batch_law(law, seed, keys, shape):
+    batch = batch_of(seed, keys)
+    whole = law(batch, shape)
+    assert whole.shape == (*keys, *shape)
+    for index in itertools.product(*map(range, keys)):
+        assert torch.equal(whole[index], law(batch[index], shape))
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS.keys())
+@given(seed=SEED, keys=SHAPE, shape=SHAPE)
+def test_each_key_fills_its_slice(law, seed, keys, shape):
+    check_batch_law(law, seed, keys, shape)
+
+
+def test_each_key_fills_its_slice_rejects():
+    def first_key_for_all(key, shape):
+        return random.normal(key.reshape(-1, 2)[0], (*key.shape[:-1], *shape))
+
+    def drawn_axes_first(key, shape):
+        drawn = random.normal(key, shape).flatten(0, key.ndim - 2) if key.ndim > 1 else random.normal(key, shape)
+        return drawn.flatten().reshape(*shape, -1).movedim(-1, 0).reshape(*key.shape[:-1], *shape)
+
+    for mutant in (first_key_for_all, drawn_axes_first):
+        with pytest.raises(AssertionError):
+            check_batch_law(mutant, 0, (3,), (4,))
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS.keys())
+@pytest.mark.parametrize(("keys", "shape"), [(3, (1017,)), (2, (33, 129)), (5, (50_001,))])
+def test_each_key_fills_a_large_slice(law, keys, shape):
+    check_batch_law(law, 7, (keys,), shape)
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS.keys())
+def test_threads_change_no_bit(law, key):
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = law(key, (300_001,)), random.permutation(key, 5000)
+        torch.set_num_threads(3)
+        together = law(key, (300_001,)), random.permutation(key, 5000)
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS.keys())
+def test_one_key_is_the_same_noise_in_every_dtype(law, key):
+    noise = law(key, (1000,))
+    assert noise.dtype == torch.float32
+    assert torch.equal(law(key, (1000,), torch.float64), noise.double())
+    if law is not random.uniform:
+        assert torch.equal(law(key, (1000,), torch.bfloat16), noise.bfloat16())
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS.keys())
+@pytest.mark.parametrize("dtype", [torch.float16, torch.int64])
+def test_refused_dtypes(law, dtype, key):
+    with pytest.raises(ValueError, match="is refused: ask for bfloat16, float32 or float64"):
+        law(key, (3,), dtype)
+
+
+def test_uniform_refuses_bfloat16(key):
+    with pytest.raises(ValueError, match="would round to 1"):
+        random.uniform(key, (3,), torch.bfloat16)
+
+
+def test_uniform_lattice(key):
+    u = random.uniform(key, (SIZE,))
+    assert (u * 2**24 % 2 == 1).all()
+    assert u.min() > 0
+    assert u.max() < 1
+    assert torch.equal(1 - (1 - u), u)
+
+
+def test_tails(monkeypatch):
+    """The bounds that the docstrings state, at both ends of the lattice; symmetric laws are odd to the bit."""
+    index = torch.cat([torch.arange(2**16), torch.arange(2**23 - 2**16, 2**23)]).float()
+    monkeypatch.setattr(
+        random, "_generator", type("Ends", (), {"uniform": staticmethod(lambda key, shape: index * 2**-23)})
+    )
+    ends = {name: law(torch.zeros(2), index.shape) for name, law in LAWS.items() if name != "normal"}
+    u = ends["uniform"].double()
+    assert (u[0].item(), u[-1].item()) == (2**-24, 1 - 2**-24)
+    exact = {"gumbel": -(-u.log()).log(), "logistic": u.log() - (1 - u).log()}
+    exact["laplace"] = -(2 * u - 1).sign() * torch.log1p(-(2 * u - 1).abs())
+    for name, expected in exact.items():
+        torch.testing.assert_close(ends[name].double(), expected, rtol=3e-7, atol=1e-7)
+    for name, bounds in {
+        "gumbel": (-2.812, 16.636),
+        "laplace": (-15.943, 15.943),
+        "logistic": (-16.636, 16.636),
+    }.items():
+        low, high = ends[name].min().item(), ends[name].max().item()
+        assert bounds[0] <= low < bounds[0] + 0.001
+        assert bounds[1] - 0.001 < high <= bounds[1]
+    for name in ("laplace", "logistic"):
+        assert torch.equal(ends[name], -ends[name].flip(0))
+
+
+# --- laws
+
+
+def check_law(samples, cdf):
+    """The Dvoretzky-Kiefer-Wolfowitz band with Massart's constant; the lattice moves a continuous CDF by 2**-24."""
+    n = len(samples)
+    values = cdf(samples.double().sort().values.numpy())
+    steps = torch.arange(n + 1, dtype=torch.float64).numpy() / n
+    distance = max((steps[1:] - values).max(), (values - steps[:-1]).max())
+    assert distance <= math.sqrt(math.log(2 / ALPHA) / (2 * n)) + 2**-23
+
+
+CDF = {
+    "normal": scipy.stats.norm.cdf,
+    "uniform": scipy.stats.uniform.cdf,
+    "gumbel": scipy.stats.gumbel_r.cdf,
+    "laplace": scipy.stats.laplace.cdf,
+    "logistic": scipy.stats.logistic.cdf,
+}
+
+
+@pytest.mark.parametrize("law", CDF)
+def test_law(law, key):
+    check_law(LAWS[law](key, (SIZE,)), CDF[law])
+
+
+@pytest.mark.parametrize("law", CDF)
+def test_law_over_keys(law, key):
+    """One draw of each of many keys is a sample too: what a loop over steps sees."""
+    check_law(LAWS[law](random.split(key, 100_000), ()), CDF[law])
+
+
+MUTANTS = {
+    "uniform of a normal's variance": ("normal", lambda key, shape: math.sqrt(12) * (random.uniform(key, shape) - 0.5)),
+    "normal two hundredths too wide": ("normal", lambda key, shape: 1.02 * random.normal(key, shape)),
+    "one-sided laplace": ("laplace", lambda key, shape: random.laplace(key, shape).abs()),
+    "gumbel of the minimum": ("gumbel", lambda key, shape: -random.gumbel(key, shape)),
+    "logistic of a laplace": ("logistic", lambda key, shape: math.pi / math.sqrt(6) * random.laplace(key, shape)),
+    "coarse uniform": ("uniform", lambda key, shape: torch.floor(128 * random.uniform(key, shape)) / 128),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_law_rejects(mutant, key):
+    law, wrong = MUTANTS[mutant]
+    with pytest.raises(AssertionError):
+        check_law(wrong(key, (SIZE,)), CDF[law])
+
+
+def check_uncorrelated(*samples):
+    """Hoeffding's bound for products of independent uniforms on (-1, 1), over all pairs."""
+    pairs = list(itertools.combinations([2 * u.double() - 1 for u in samples], 2))
+    for a, b in pairs:
+        bound = math.sqrt(2 * math.log(2 * len(pairs) / ALPHA) / len(a))
+        assert abs((a * b).mean().item()) <= bound
+
+
+def test_streams_are_uncorrelated(key):
+    streams = random.streams(key)
+    check_uncorrelated(*random.uniform(torch.stack(streams), (SIZE // 4,)))
+    reused = streams._replace(estimator=streams.noise)
+    with pytest.raises(AssertionError):
+        check_uncorrelated(*random.uniform(torch.stack(reused), (SIZE // 4,)))
+
+
+def test_steps_and_neighbours_are_uncorrelated(key):
+    check_uncorrelated(*random.uniform(random.split(key, 100_000), (5,)).mT)
+    along = random.uniform(key, (SIZE // 4, 4))
+    check_uncorrelated(*along[:-1].mT, *along[1:].mT)
+    for pair in random.normal(key, (SIZE // 2, 2)).mT.split(2):
+        check_uncorrelated(*torch.special.ndtr(pair.double()))
+
+
+# --- permutations
+
+
+@given(seed=SEED, keys=SHAPE, n=st.integers(0, 200))
+def test_permutation(seed, keys, n):
+    batch = batch_of(seed, keys)
+    orders = random.permutation(batch, n)
+    assert orders.shape == (*keys, n)
+    assert torch.equal(orders.sort(-1).values, torch.arange(n).expand(*keys, n))
+    for index in itertools.product(*map(range, keys)):
+        assert torch.equal(orders[index], random.permutation(batch[index], n))
+
+
+def test_long_permutation(key):
+    order = random.permutation(key, 60_000)
+    assert torch.equal(order.sort().values, torch.arange(60_000))
+    assert not torch.equal(order, random.permutation(random.fold_in(key, 0), 60_000))
+
+
+def check_uniform_orders(permutation, key, n):
+    """Each order's count is binomial: exact tests, their false alarms shared out."""
+    orders = permutation(random.split(key, 100_000), n)
+    counts = torch.unique((orders * n ** torch.arange(n)).sum(-1), return_counts=True)[1].tolist()
+    assert len(counts) == math.factorial(n)
+    for count in counts:
+        assert scipy.stats.binomtest(count, len(orders), 1 / len(counts)).pvalue >= ALPHA / len(counts)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_permutation_is_uniform(n, key):
+    check_uniform_orders(random.permutation, key, n)
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_permutation_rejects(n, key):
+    def tied(key, n):
+        return (random.uniform(key, (n,)) * 32).floor().argsort(dim=-1, stable=True)
+
+    def one_key_for_all(key, n):
+        return random.permutation(key[0], n).expand(len(key), n)
+
+    for mutant in (tied, one_key_for_all):
+        with pytest.raises(AssertionError):
+            check_uniform_orders(mutant, key, n)
+
+
+# --- trees
+
+
+def test_draw(key):
+    specs = {
+        "z": Noise(random.normal, (4, 2)),
+        "estimator": (Noise(random.uniform, ()), ()),
+        "g": [Noise(random.gumbel, (3,))],
+    }
+    noise = random.draw(key, specs)
+    assert torch.equal(noise["z"], random.normal(random.fold_in(key, 0), (4, 2)))
+    assert torch.equal(noise["estimator"][0], random.uniform(random.fold_in(key, 1), ()))
+    assert noise["estimator"][1] == ()
+    assert torch.equal(noise["g"][0], random.gumbel(random.fold_in(key, 2), (3,)))
+    assert torch.equal(random.draw(key, specs, torch.float64)["z"], noise["z"].double())
+    alone = random.draw(key, Noise(random.normal, (4, 2)))
+    assert torch.equal(alone, noise["z"])
+
+
+def test_draw_for_a_batch_of_keys(key):
+    keys = random.split(key, 3)
+    specs = (Noise(random.normal, (4,)), Noise(random.logistic, (2, 2)))
+    whole = random.draw(keys, specs)
+    for i, one in enumerate(keys):
+        assert all(torch.equal(a[i], b) for a, b in zip(whole, random.draw(one, specs), strict=True))
+
+
+def test_draw_refuses_other_leaves(key):
+    with pytest.raises(TypeError, match="every leaf is a Noise"):
+        random.draw(key, {"z": (3, 2)})
+
+
+# --- compiled
+
+
+def test_compiled(unchecked, key):
+    def step(key, step):
+        streams = random.streams(random.fold_in(key, step))
+        transforms = random.normal(streams.noise, (3, 5)), random.logistic(streams.estimator, (6,))
+        return (
+            torch.stack(streams),
+            random.uniform(streams.init, (7,)),
+            random.permutation(streams.order, 9),
+            transforms,
+        )
+
+    torch._dynamo.utils.counters.clear()
+    compiled = torch.compile(step, fullgraph=True)
+    for i in range(4):
+        keys, uniform, order, transforms = step(key, torch.tensor(i))
+        compiled_keys, compiled_uniform, compiled_order, compiled_transforms = compiled(key, torch.tensor(i))
+        assert torch.equal(words(keys), words(compiled_keys))
+        assert torch.equal(uniform, compiled_uniform)
+        assert torch.equal(order, compiled_order)
+        torch.testing.assert_close(compiled_transforms, transforms, rtol=1e-6, atol=1e-6)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_compiled_over_keys(unchecked, generator, key):
+    law = torch.compile(lambda keys: random.normal(keys, (6,)), fullgraph=True)
+    keys = random.split(key, 5)
+    if generator is philox:
+        torch.testing.assert_close(law(keys), random.normal(keys, (6,)), rtol=1e-6, atol=1e-6)
+    else:
+        assert torch.equal(law(keys), random.normal(keys, (6,)))

@@ -1,0 +1,109 @@
+"""Compiled steps: the same numbers as eager ones, one graph each, compiled once."""
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from tests.training.problems import PIXELS, algorithm, double, images, streams
+from vae_fn import data, gradients, random, tree
+from vae_fn.gradients import estimators
+from vae_fn.training import Batch, compile_step, schedules, step_by_shape
+from vae_fn.training.step import draw_noise
+
+STEPS = 5
+SIZES = [6, 6, 4]
+
+
+def trajectory(built, edge, epochs=2):
+    """The states along a run whose last batch of each epoch is short, and how often something was compiled."""
+    run, state, states = step_by_shape(built, edge), built.init(streams().init, (SIZES[0], PIXELS)), []
+    graphs = []
+    for _ in range(epochs):
+        for i, size in enumerate(SIZES):
+            state, info = run(state, Batch(images(size, i)), streams())
+            states.append(tree.clone((state, info)))
+        graphs.append(counters["stats"]["unique_graphs"])
+    return states, graphs
+
+
+CONFIGURATIONS = {
+    "tutorial": {"clip_norm": 1.0},
+    "dynamic, warm-up, free bits": {
+        "pose": lambda vae, x, context, beta: gradients.elbo_problem(vae, x, context, beta, 0.1),
+        "binarisation": data.DYNAMIC,
+        "beta": schedules.linear_warmup(1.0, 10),
+    },
+    "dreg": {
+        "pose": gradients.elbo_sampled_problem,
+        "estimator": estimators.dreg(),
+        "samples": 3,
+        "binarisation": data.DYNAMIC,
+    },
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_compiled_steps_are_eager_steps_and_are_compiled_once(name, unchecked):
+    built = algorithm(**CONFIGURATIONS[name])
+    counters.clear()
+    eager, _ = trajectory(built, lambda step: step)
+    compiled, graphs = trajectory(built, compile_step)
+    assert graphs == [2, 2], "one graph for the full batch, one for the short one, none afterwards"
+    assert not counters["graph_break"]
+    if random.GENERATOR.startswith("torch"):
+        for one, other in zip(tree.leaves(eager), tree.leaves(compiled), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_eager_and_compiled_agree_with_float64(unchecked):
+    """Both float32 steps are held against the float64 one: neither is further off than a few roundings."""
+    built = algorithm(clip_norm=1.0, samples=2)
+    shape = (6, PIXELS)
+    state, batch = built.init(streams().init, shape), Batch(images(6))
+    noise = draw_noise(streams(), state.step, built.noise_like(shape), torch.float32)
+    exact, exact_info = built.step(double(state), batch, double(noise))
+    wide, _ = compile_step(built.step, donate=False)(double(state), batch, double(noise))
+    for one, other in zip(tree.leaves(wide.params), tree.leaves(exact.params), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+    for step in (built.step, compile_step(built.step, donate=False)):
+        _, info = step(state, batch, noise)
+        for got, expected in zip(info, exact_info, strict=True):
+            torch.testing.assert_close(got.double(), expected, rtol=2e-6, atol=0)
+
+
+def test_donated_steps_have_the_same_bits_and_the_same_buffers(unchecked):
+    built = algorithm(binarisation=data.DYNAMIC, clip_norm=1.0)
+    kept, _ = trajectory(built, lambda step: compile_step(step, donate=False))
+    donated, _ = trajectory(built, compile_step)
+    for one, other in zip(tree.leaves(kept), tree.leaves(donated), strict=True):
+        assert torch.equal(one, other)
+    run, state = step_by_shape(built, compile_step), built.init(streams().init, (6, PIXELS))
+    addresses = [leaf.data_ptr() for leaf in tree.leaves(state)]
+    after, _ = run(state, Batch(images(6)), streams())
+    assert [leaf.data_ptr() for leaf in tree.leaves(after)] == addresses
+
+
+def test_an_undonated_step_leaves_its_state_alone(unchecked):
+    built = algorithm()
+    run = step_by_shape(built, lambda step: compile_step(step, donate=False))
+    state = built.init(streams().init, (6, PIXELS))
+    before = tree.clone(state)
+    run(state, Batch(images(6)), streams())
+    for one, other in zip(tree.leaves(before), tree.leaves(state), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_graph_break_is_an_error(unchecked):
+    def breaks(state, x):
+        return state + x, x.sum().item()
+
+    with pytest.raises(torch._dynamo.exc.TorchDynamoException):
+        compile_step(breaks)(torch.zeros(2), torch.ones(2))
+
+
+def test_many_steps_can_be_compiled_in_one_process(unchecked):
+    """Dynamo's limit of graphs a function is not used up by other steps."""
+    for factor in range(12):
+        compiled = compile_step(lambda state, x, factor=factor: (state + factor * x, x.sum()))
+        state, _ = compiled(torch.zeros(2), torch.ones(2))
+        assert state.tolist() == [factor, factor]

@@ -1,0 +1,52 @@
+import torch
+
+from tests.training.problems import PIXELS, algorithm, images, streams
+from vae_fn import data, tree
+from vae_fn.training import step_by_shape
+from vae_fn.training.loop import Hooks, fit
+
+
+def run(epochs=3, log_every=2, count=10, **settings):
+    built, rows, epochs_seen = algorithm(**settings), [], []
+    state = fit(
+        step_by_shape(built),
+        built.init(streams().init, (4, PIXELS)),
+        images(count),
+        streams(),
+        epochs=epochs,
+        batch_size=4,
+        log_every=log_every,
+        hooks=Hooks(rows.append, lambda state, step, epoch: epochs_seen.append((step, epoch))),
+    )
+    return state, rows, epochs_seen
+
+
+def test_rows_stand_at_every_interval_and_at_each_epochs_end():
+    state, rows, epochs_seen = run()
+    assert [(row.step, row.epoch) for row in rows] == [(2, 1), (3, 1), (4, 2), (6, 2), (8, 3), (9, 3)]
+    assert epochs_seen == [(3, 1), (6, 2), (9, 3)]
+    assert state.step == 9
+    assert all(row.examples_per_second > 0 for row in rows)
+    assert [row.seconds for row in rows] == sorted(row.seconds for row in rows)
+
+
+def test_a_row_weighs_examples_equally_also_in_the_short_last_batch():
+    """With a learning rate of 0 the mean over an epoch's batches is the mean over its examples."""
+    from vae_fn.training import sgd
+    from vae_fn.training.step import Batch, draw_noise
+
+    _, rows, _ = run(epochs=1, log_every=100, optimizer=sgd(0.0))
+    built = algorithm(optimizer=sgd(0.0))
+    state = built.init(streams().init, (4, PIXELS))
+    order, total = data.epoch_order(streams().order, 0, 10), 0.0
+    for step, part in enumerate(data.batch_slices(10, 4)):
+        pixels = images(10)[order[part]]
+        noise = draw_noise(streams(), torch.tensor(step), built.noise_like(tuple(pixels.shape)), torch.float32)
+        _, info = built.step(state, Batch(pixels), noise)
+        total += info.loss.item() * len(pixels)
+    torch.testing.assert_close(rows[0].info["loss"], total / 10, rtol=1e-5, atol=0)
+
+
+def test_the_same_keys_give_the_same_bits():
+    for one, other in zip(tree.leaves(run()[0]), tree.leaves(run()[0]), strict=True):
+        assert torch.equal(one, other)

@@ -1,0 +1,198 @@
+"""The step: its arithmetic against autograd and torch.optim, its purity, and whose noise it draws."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.func import functional_call
+
+from tests.training.problems import PIXELS, algorithm, double, images, small_vae, streams
+from vae_fn import data, gradients, models, random, tree
+from vae_fn.gradients import estimators
+from vae_fn.training import Batch, adamw, make_step, schedules, sgd, step_by_shape
+from vae_fn.training.step import Algorithm, draw_noise
+
+
+def reference_steps(state, batches, noises, beta, clip, lr, decay):
+    """The tutorial's step written with autograd, torch.distributions and torch.optim, in float64."""
+    params = {name: leaf.clone().requires_grad_() for name, leaf in tree.flat_names(state.params).items()}
+    optimizer = torch.optim.AdamW(params.values(), lr=lr, weight_decay=decay)
+    nets = {"encoder": models.mlp([PIXELS, 8, 4]), "decoder": models.mlp([2, 8, PIXELS])}
+    norms = []
+    for batch, noise in zip(batches, noises, strict=True):
+
+        def run(net, x):
+            own = {n.removeprefix(f"{net}/"): p for n, p in params.items() if n.startswith(net)}
+            return functional_call(nets[net], own, (x,))
+
+        x = (batch.pixels.float() / 255).double()
+        loc, raw = run("encoder", x).chunk(2, -1)
+        scale = torch.nn.functional.softplus(raw) + 1e-8
+        logits = run("decoder", loc + scale * noise["noise"])
+        reconstruction = (
+            -torch.nn.functional.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
+            .sum(-1)
+            .mean(0)
+        )
+        q, p = torch.distributions.Normal(loc, scale), torch.distributions.Normal(0.0, 1.0)
+        loss = -(reconstruction - beta * torch.distributions.kl_divergence(q, p).sum(-1)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(params.values(), clip).item())
+        optimizer.step()
+    return {name: leaf.detach() for name, leaf in params.items()}, norms
+
+
+def run_steps(algorithm: Algorithm, state, batches, noises):
+    norms = []
+    for batch, noise in zip(batches, noises, strict=True):
+        state, info = algorithm.step(state, batch, noise)
+        norms.append(info.grad_norm.item())
+    return state, norms
+
+
+def check_equals_reference(algorithm, beta, clip, sizes, samples, seed):
+    state = double(algorithm.init(streams(seed).init, (sizes[0], PIXELS)))
+    batches = [Batch(images(size, seed + i)) for i, size in enumerate(sizes)]
+    noises = [
+        draw_noise(streams(seed), torch.tensor(i), algorithm.noise_like((size, PIXELS)), torch.float64)
+        for i, size in enumerate(sizes)
+    ]
+    after, norms = run_steps(algorithm, state, batches, noises)
+    expected, expected_norms = reference_steps(state, batches, noises, beta, clip, 1e-2, 1e-2)
+    torch.testing.assert_close(torch.tensor(norms), torch.tensor(expected_norms), rtol=1e-10, atol=0)
+    before = tree.flat_names(state.params)
+    for name, leaf in tree.flat_names(after.params).items():
+        torch.testing.assert_close(leaf - before[name], expected[name] - before[name], rtol=1e-8, atol=1e-12)
+    assert after.step == len(sizes)
+
+
+@given(
+    st.sampled_from([0.5, 1.0, 4.0]),
+    st.sampled_from([0.1, 1.0, 1e6]),
+    st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    st.integers(1, 3),
+    st.integers(0, 2**31),
+)
+def test_steps_are_those_of_autograd_and_torch_optim(beta, clip, sizes, samples, seed):
+    built = algorithm(beta=schedules.constant(beta), clip_norm=clip, samples=samples)
+    check_equals_reference(built, beta, clip, sizes, samples, seed)
+
+
+def test_a_sum_over_the_batch_and_a_dropped_beta_are_rejected():
+    def summed(vae, x, context, beta):
+        return gradients.elbo_problem(vae, x, context, 2 * beta)
+
+    for mutant in (algorithm(pose=summed, clip_norm=1e6), algorithm(optimizer=sgd(1e-2), clip_norm=1e6)):
+        with pytest.raises(AssertionError):
+            check_equals_reference(mutant, 1.0, 1e6, [4, 3], 1, 0)
+
+
+def test_inputs_are_unchanged_bit_for_bit_and_outputs_are_new():
+    built = algorithm(binarisation=data.DYNAMIC, clip_norm=1.0, samples=2)
+    state, batch = built.init(streams().init, (5, PIXELS)), Batch(images(5))
+    noise = draw_noise(streams(), state.step, built.noise_like((5, PIXELS)), torch.float32)
+    inputs = (state, batch.pixels, noise)
+    kept = tree.clone(inputs)
+    new, _ = built.step(state, batch, noise)
+    for before, after in zip(tree.leaves(kept), tree.leaves(inputs), strict=True):
+        assert torch.equal(before, after)
+    old = {leaf.untyped_storage().data_ptr() for leaf in tree.leaves(inputs)}
+    assert not old & {leaf.untyped_storage().data_ptr() for leaf in tree.leaves(new)}
+
+
+def test_terms_add_up_and_loss_is_minus_the_objective():
+    beta = 3.0
+    built = algorithm(beta=schedules.constant(beta))
+    state = double(built.init(streams().init, (6, PIXELS)))
+    noise = draw_noise(streams(), state.step, built.noise_like((6, PIXELS)), torch.float64)
+    _, info = built.step(state, Batch(images(6)), noise)
+    torch.testing.assert_close(info.elbo, info.reconstruction - info.kl)
+    torch.testing.assert_close(info.loss, -(info.reconstruction - beta * info.kl))
+
+
+def test_the_warm_up_of_beta_follows_the_step():
+    built = algorithm(beta=schedules.linear_warmup(2.0, 4), optimizer=sgd(0.0))
+    state = double(built.init(streams().init, (6, PIXELS)))
+    specs = built.noise_like((6, PIXELS))
+    for step in range(6):
+        noise = draw_noise(streams(), state.step, specs, torch.float64)
+        state, info = built.step(state, Batch(images(6)), noise)
+        torch.testing.assert_close(info.loss, -(info.reconstruction - min(2.0, step / 2) * info.kl))
+
+
+@pytest.mark.parametrize(
+    ("name", "pose", "estimator"),
+    [
+        ("sampled", gradients.elbo_sampled_problem, estimators.pathwise()),
+        ("stl", gradients.elbo_sampled_problem, estimators.sticking_the_landing()),
+        ("score", gradients.elbo_problem, estimators.score_function()),
+        ("iwae", gradients.elbo_sampled_problem, estimators.iwae()),
+        ("dreg", gradients.elbo_sampled_problem, estimators.dreg()),
+        ("vimco", gradients.elbo_sampled_problem, estimators.vimco()),
+        ("wake", gradients.elbo_sampled_problem, estimators.wake()),
+    ],
+)
+def test_every_estimator_trains(name, pose, estimator):
+    built = algorithm(pose=pose, estimator=estimator, samples=4, binarisation=data.DYNAMIC)
+    run, state = step_by_shape(built), built.init(streams().init, (32, PIXELS))
+    pixels = (images(1) > 128).to(torch.uint8).expand(32, PIXELS) * 255
+    losses = []
+    for _ in range(60):
+        state, info = run(state, Batch(pixels), streams())
+        losses.append(info.loss.item())
+    assert losses[-1] < 0.5 * losses[0], (name, losses[0], losses[-1])
+
+
+def test_impossible_pairs_are_refused_before_any_step():
+    with pytest.raises(ValueError, match="cannot be exact"):
+        algorithm(estimator=estimators.iwae(), samples=4).init(streams().init, (4, PIXELS))
+    with pytest.raises(ValueError, match="at least 2"):
+        algorithm(estimator=estimators.score_function()).noise_like((4, PIXELS))
+
+
+def test_no_two_draws_of_a_run_share_a_key(monkeypatch):
+    """Every call of the generator in three epochs, with evaluation and figures beside, has a key of its own."""
+    seen = []
+    for law in ("normal", "uniform"):
+        original = getattr(random._generator, law)
+
+        def spied(key, shape, _original=original, **rest):
+            if not isinstance(key, FakeTensor):
+                seen.extend(map(tuple, key.reshape(-1, 2).tolist()))
+            return _original(key, shape, **rest)
+
+        monkeypatch.setattr(random._generator, law, spied)
+    built, keys = algorithm(binarisation=data.DYNAMIC), streams()
+    run, state = step_by_shape(built), built.init(keys.init, (4, PIXELS))
+    for epoch in range(3):
+        order = data.epoch_order(keys.order, epoch, 10)
+        for part in data.batch_slices(10, 4):
+            state, _ = run(state, Batch(images(10)[order[part]]), keys)
+    assert len(seen) > 20
+    assert len(seen) == len(set(seen))
+
+
+def test_the_noise_of_a_step_depends_on_its_number_alone():
+    specs = algorithm(binarisation=data.DYNAMIC).noise_like((3, PIXELS))
+    first, again, other = (draw_noise(streams(), torch.tensor(i), specs, torch.float32) for i in (7, 7, 8))
+    for a, b, c in zip(tree.leaves(first), tree.leaves(again), tree.leaves(other), strict=True):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+
+
+def test_the_posterior_noise_has_the_samples_in_front():
+    specs = algorithm(samples=3, binarisation=data.DYNAMIC).noise_like((5, PIXELS))
+    assert specs["noise"] == random.Noise(random.normal, (3, 5, 2))
+    assert specs["binarise"] == random.Noise(random.uniform, (5, PIXELS))
+
+
+def test_without_clipping_the_norm_is_still_reported():
+    built = make_step(small_vae(), gradients.elbo_problem, estimators.pathwise(), adamw(1e-3), binarisation=data.GREY)
+    state = built.init(streams().init, (4, PIXELS))
+    _, info = step_by_shape(built)(state, Batch(images(4)), streams())
+    assert math.isfinite(info.grad_norm)
+    assert info.grad_norm > 0

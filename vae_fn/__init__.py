@@ -1,0 +1,29 @@
+"""Variational autoencoders as pure functions in PyTorch."""
+
+import importlib
+from types import ModuleType
+
+_SUBMODULES = (
+    "data",
+    "distributions",
+    "evaluation",
+    "gradients",
+    "models",
+    "random",
+    "training",
+    "tree",
+    "types",
+)
+
+__all__ = list(_SUBMODULES)
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import a part of the package when it is first used: importing `vae_fn` alone loads nothing."""
+    if name in _SUBMODULES:
+        return importlib.import_module(f"vae_fn.{name}")
+    raise AttributeError(f"module 'vae_fn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,150 @@
+"""From arguments to settings: tyro, with a default preset and one-line errors."""
+
+import contextlib
+import difflib
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import tyro
+from tyro.conf import Positional, Suppress
+
+from vae_fn.errors import UserError
+from vae_fn.run.config import field_types, in_words
+
+Settings = TypeVar("Settings")
+
+
+class UsageError(UserError):
+    """A command line that cannot be read."""
+
+
+def parse(
+    settings: type[Settings],
+    args: Sequence[str],
+    prog: str,
+    default: Settings | None = None,
+    description: str | None = None,
+) -> Settings:
+    """Read a dataclass from command-line arguments; `--help` prints tyro's help and exits with status 0.
+
+    Args:
+        settings: The dataclass.
+        args: What follows the command's name.
+        prog: How the command is called, for the help.
+        default: Values of options that are not given; without it, the class's own.
+        description: Text at the head of the help; without it, the class's docstring.
+
+    Raises:
+        UserError: The arguments cannot be read, or the dataclass refuses a value.
+    """
+    args, options = [_hyphenated(arg) for arg in args], _options(settings)
+    for arg in args:
+        if arg.startswith("--"):
+            _check_option(arg, options)
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            result, unknown = tyro.cli(
+                settings,
+                args=args,
+                prog=prog,
+                default=tyro.MISSING_NONPROP if default is None else default,
+                description=description,
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise _user_error(stop) or _usage_error(box.getvalue(), settings, args) from None
+    for arg in unknown:
+        if arg.startswith("-"):
+            _check_option(arg, options)
+        raise UsageError(f"unexpected argument {arg!r}: it belongs to no option, see --help.")
+    return result
+
+
+def parse_preset(presets: Mapping[str, Settings], args: Sequence[str], prog: str, description: str) -> Settings:
+    """Read `[PRESET] [--options]`: the options change the preset's values; the first preset is the default.
+
+    Raises:
+        UserError: As `parse`, and for an unknown preset.
+    """
+    if any(arg == "--preset" or arg.startswith("--preset=") for arg in args):
+        raise UsageError(f"a preset has no --: it comes first, as in `{prog} {next(iter(presets))}`.")
+    named = bool(args) and not args[0].startswith("-")
+    preset = args[0] if named else next(iter(presets))
+    if preset not in presets:
+        raise UsageError(f"unknown preset {preset!r}.{did_you_mean(preset, presets)}")
+    default = presets[preset]
+    usage = f"{prog} {preset if named else '[PRESET]'}"
+    return parse(type(default), args[int(named) :], usage, default, description)
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """Name the nearest name as a question, or else all of them; starts with a space."""
+    names = list(names)
+    near = difflib.get_close_matches(word, names, n=1)
+    return f" Did you mean {near[0]}?" if near else f" Choose from: {', '.join(names)}."
+
+
+def _hyphenated(arg: str) -> str:
+    """`--batch_size=3` as `--batch-size=3`."""
+    option, equals, value = arg.partition("=")
+    return (option.replace("_", "-") if option.startswith("--") else option) + equals + value
+
+
+def _user_error(stop: BaseException) -> UserError | None:
+    """The error of ours that made tyro stop, if one did: tyro raises its exit while handling it."""
+    fault = stop.__context__
+    while fault is not None and not isinstance(fault, UserError):
+        fault = fault.__context__
+    return fault
+
+
+def _usage_error(box: str, settings: type, args: Sequence[str]) -> UsageError:
+    """Say in one line what tyro says in a box: which option it is, what it takes, and what it got."""
+    text, options = re.sub(r"\x1b\[[0-9;]*m", "", box), _options(settings)
+    named = re.search(r"(?:parsing|argument)\W*?(--[a-z]+(?:-[a-z]+)*)", text)
+    if named is None:
+        needed = [field.name.upper() for field in fields(settings) if field.default is MISSING]
+        return UsageError(f"missing argument: {' '.join(needed)}, see --help.")
+    option, kind = named.group(1), options[named.group(1)]
+    value = _value(option, args)
+    if value is None:
+        return UsageError(f"{option} needs a value: {in_words(kind)}.")
+    near = difflib.get_close_matches(value, get_args(kind) if get_origin(kind) is Literal else (), n=1)
+    return UsageError(
+        f"{option} takes {in_words(kind)}, not {value!r}." + (f" Did you mean {near[0]}?" if near else "")
+    )
+
+
+def _value(option: str, args: Sequence[str]) -> str | None:
+    """What the arguments give an option, the last time they name it."""
+    value = None
+    for index, arg in enumerate(args):
+        if arg == option:
+            value = args[index + 1] if index + 1 < len(args) else None
+        elif arg.startswith(f"{option}="):
+            value = arg.partition("=")[2]
+    return value
+
+
+def _options(settings: type) -> dict[str, Any]:
+    """The options of a dataclass and their types; those of a switch are both of its names."""
+    hints, options = get_type_hints(settings, include_extras=True), {}
+    for name, kind in field_types(settings).items():
+        if not {Suppress, Positional}.intersection(getattr(hints[name], "__metadata__", ())):
+            option = name.replace("_", "-")
+            options |= {f"--{option}": kind} | ({f"--no-{option}": kind} if kind is bool else {})
+    return options
+
+
+def _check_option(arg: str, options: Mapping[str, Any]) -> None:
+    option = arg.partition("=")[0]
+    if option not in (*options, "--help", "-h"):
+        near = difflib.get_close_matches(option, [*options, "--help"], n=1)
+        hint = f"Did you mean {near[0]}?" if near else "See --help for the options."
+        raise UsageError(f"unknown option {option!r}. {hint}")

@@ -1,0 +1,49 @@
+"""Independent Bernoulli coordinates."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, distributions
+from torch.nn import functional as F
+
+from vae_fn import random
+from vae_fn.types import Shape
+
+
+class Bernoulli(NamedTuple):
+    """Independent bits with P(x_i = 1) = sigmoid(logits_i).
+
+    log p(x) = sum_i [ x_i log sigmoid(l_i) + (1 - x_i) log sigmoid(-l_i) ], linear in x: at a grey value in (0, 1) it
+    is the mean over bits drawn with that probability, a cross-entropy and no density.
+    """
+
+    logits: Float[Tensor, "*b d"]
+
+    event_ndim = 1
+
+    @property
+    def mean(self) -> Float[Tensor, "*b d"]:
+        """The probabilities of a one."""
+        return torch.sigmoid(self.logits)
+
+    def noise_like(self, sample_shape: Shape = ()) -> random.Noise:
+        """Uniform noise, shape `(*sample_shape, *batch, d)`."""
+        return random.Noise(random.uniform, (*sample_shape, *self.logits.shape))
+
+    def sample(self, noise: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b d"]:
+        """One where the noise exceeds the probability of a zero; no gradient."""
+        return (noise > torch.sigmoid(-self.logits)).to(self.logits.dtype)
+
+    def log_prob(self, value: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
+        """The log mass in nats, from the logits and so finite and with full gradient wherever they saturate."""
+        return (value * F.logsigmoid(self.logits) + (1 - value) * F.logsigmoid(-self.logits)).sum(-1)
+
+    def log_prob_from_noise(self, noise: Float[Tensor, "*#b d"], value: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
+        """The log mass of `value`: a bit remembers nothing of its noise."""
+        del noise
+        return self.log_prob(value)
+
+    def to_torch(self) -> distributions.Distribution:
+        """`Independent(Bernoulli(logits=logits), 1)`."""
+        return distributions.Independent(distributions.Bernoulli(logits=self.logits), 1)

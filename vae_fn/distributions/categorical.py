@@ -1,0 +1,53 @@
+"""Independent one-hot variables."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, distributions
+from torch.nn import functional as F
+
+from vae_fn import random
+from vae_fn.types import Shape
+
+
+class Categorical(NamedTuple):
+    """`v` independent variables with `c` classes each, values one-hot along the last axis.
+
+    log p(x) = sum_v sum_c x_vc log softmax(logits_v)_c. The event has two axes, so that several categorical latents
+    are one distribution; a single variable has v = 1.
+    """
+
+    logits: Float[Tensor, "*b v c"]
+
+    event_ndim = 2
+
+    @property
+    def mean(self) -> Float[Tensor, "*b v c"]:
+        """The class probabilities."""
+        return torch.softmax(self.logits, -1)
+
+    def noise_like(self, sample_shape: Shape = ()) -> random.Noise:
+        """Gumbel noise, shape `(*sample_shape, *batch, v, c)`."""
+        return random.Noise(random.gumbel, (*sample_shape, *self.logits.shape))
+
+    def sample(self, noise: Float[Tensor, "*#b v c"]) -> Float[Tensor, "*#b v c"]:
+        """The one-hot of the largest perturbed logit (Gumbel-max, Maddison et al. 2014); no gradient."""
+        classes = torch.arange(self.logits.shape[-1], device=self.logits.device)
+        winner = (self.logits + noise).argmax(-1, keepdim=True)
+        return (winner == classes).to(self.logits.dtype)
+
+    def log_prob(self, value: Float[Tensor, "*#b v c"]) -> Float[Tensor, "*#b"]:
+        """The log mass in nats."""
+        return (value * F.log_softmax(self.logits, -1)).sum((-2, -1))
+
+    def log_prob_from_noise(
+        self, noise: Float[Tensor, "*#b v c"], value: Float[Tensor, "*#b v c"]
+    ) -> Float[Tensor, "*#b"]:
+        """The log mass of `value`: a class remembers nothing of its noise."""
+        del noise
+        return self.log_prob(value)
+
+    def to_torch(self) -> distributions.Distribution:
+        """`Independent(OneHotCategorical(logits=logits), 1)`."""
+        return distributions.Independent(distributions.OneHotCategorical(logits=self.logits), 1)

@@ -1,0 +1,87 @@
+"""Estimators of the K-sample bound log (1/K) sum_k w_k (Burda et al. 2015), with w~ the normalised weights.
+
+The bound's gradient pulls the joint by w~. DReG turns the density's part into a path; VIMCO reaches q by scores alone;
+the wake phase follows another target for q.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from vae_fn.gradients.estimator import Estimator, from_coefficients
+from vae_fn.gradients.problem import Problem
+from vae_fn.gradients.wires import Coefficients
+from vae_fn.models.objectives import PerSample, log_mean_exp
+
+
+def iwae_rule(log_weights: PerSample, beta: float | Tensor) -> Coefficients:
+    """w~, 1, -beta w~: differentiate the bound as it stands."""
+    weights = torch.softmax(log_weights, 0)
+    return Coefficients(log_mean_exp(log_weights), weights, torch.ones_like(weights), -beta * weights)
+
+
+def dreg_rule(log_weights: PerSample, beta: float | Tensor) -> Coefficients:
+    """w~, 1 - beta (1 - w~), 0: at beta = 1 the path is pulled by w~ squared in all."""
+    weights = torch.softmax(log_weights, 0)
+    path = 1 - beta * (1 - weights)
+    return Coefficients(log_mean_exp(log_weights), weights, path, torch.zeros_like(weights))
+
+
+def vimco_rule(log_weights: PerSample, beta: float | Tensor) -> Coefficients:
+    """w~, 0, (bound - bound without k) - beta w~: each sample's own leave-one-out learning signal."""
+    weights, bound = torch.softmax(log_weights, 0), log_mean_exp(log_weights)
+    signal = bound - leave_one_out_bound(log_weights)
+    return Coefficients(bound, weights, torch.zeros_like(weights), signal - beta * weights)
+
+
+def wake_rule(log_weights: PerSample, beta: float | Tensor) -> Coefficients:
+    """w~, 0, w~: the decoder climbs the bound, q climbs E_{p(z|x)} log q with self-normalised weights."""
+    weights = torch.softmax(log_weights, 0)
+    return Coefficients(log_mean_exp(log_weights), weights, torch.zeros_like(weights), weights)
+
+
+def leave_one_out_bound(log_weights: PerSample) -> PerSample:
+    """The bound with w_k replaced by the geometric mean of the others (Mnih & Rezende 2016, eq. 8); O(K**2) memory."""
+    count = log_weights.shape[0]
+    others = (log_weights.sum(0) - log_weights) / (count - 1)
+    own = torch.eye(count, dtype=torch.bool, device=log_weights.device)
+    own = own.reshape(count, count, *(1,) * (log_weights.ndim - 1))
+    replaced = torch.where(own, others.unsqueeze(0), log_weights.unsqueeze(0))
+    return torch.logsumexp(replaced, 1) - math.log(count)
+
+
+def iwae() -> Estimator:
+    """The gradient of the K-sample bound (Burda et al. 2015, eq. 13)."""
+    return from_coefficients("iwae", iwae_rule, unbiased_for="the K-sample bound", check=_sampled)
+
+
+def dreg() -> Estimator:
+    """The doubly reparameterised gradient of the K-sample bound (Tucker et al. 2018, eq. 8)."""
+    return from_coefficients("dreg", dreg_rule, unbiased_for="the K-sample bound", check=_sampled)
+
+
+def vimco() -> Estimator:
+    """The leave-one-out score gradient of the K-sample bound (Mnih & Rezende 2016); needs two samples or more."""
+    return from_coefficients(
+        "vimco", vimco_rule, unbiased_for="the K-sample bound", min_samples=2, through_samples=False, check=_sampled
+    )
+
+
+def wake() -> Estimator:
+    """Reweighted wake-sleep with the wake phase for q (Bornschein & Bengio 2015; Le et al. 2019)."""
+    target = "decoder: the K-sample bound; q: biased for E_{p(z|x)} log q at finite K (self-normalised weights)"
+    return from_coefficients("rws", wake_rule, unbiased_for=target, through_samples=False, check=_importance)
+
+
+def _sampled(problem: Problem) -> None:
+    if problem.exact is not None:
+        raise ValueError(
+            "a K-sample bound weighs samples by all of log w, so its KL cannot be exact: use elbo_sampled_problem"
+        )
+
+
+def _importance(problem: Problem) -> None:
+    _sampled(problem)
+    if isinstance(problem.beta, Tensor) or problem.beta != 1:
+        raise ValueError("the wake phase needs importance weights p(x, z) / q(z | x): set beta to the number 1")

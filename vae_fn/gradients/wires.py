@@ -1,0 +1,91 @@
+"""The three-wires engine: one forward and one backward pass for every estimator that is three coefficients.
+
+Parameters reach a log-weight `log w = f(z) + beta log p(z) - beta log q(z)` along three wires: the *joint* (f and log p
+at a held z), the *path* (z as a function of q's parameters) and the *density* (log q at a held z). An estimator says
+how much of each to pull, per sample; the cuts between the wires are separate arguments, so that nothing is detached.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, func
+
+from vae_fn import tree
+from vae_fn.distributions import Distribution
+from vae_fn.gradients.problem import Problem
+from vae_fn.models.objectives import PerSample
+from vae_fn.types import Params, Tree
+
+vjp: Callable[..., Any] = func.vjp
+"""As it is: its own annotation is a union over `has_aux`, which no unpacking satisfies."""
+
+
+class Coefficients(NamedTuple):
+    """An estimator at given log-weights: the value it reports and how much of each wire it pulls.
+
+    The gradient is sum_k [ joint_k d(f + beta log p)(z_k) + joint_k path_k dlog w/dz_k dz_k + density_k dlog q(z_k) ].
+    """
+
+    value: Float[Tensor, "*b"]
+    joint: PerSample
+    path: PerSample
+    density: PerSample
+
+
+class Info(NamedTuple):
+    """What an estimator saw on its way, for logs and diagnostics."""
+
+    posterior: Distribution
+    f: PerSample
+    log_weights: PerSample
+
+
+class Pulled(NamedTuple):
+    """Value `(*batch)` of the objective, and the gradient of its sum over the batch."""
+
+    value: Float[Tensor, "*b"]
+    grads: Params
+    info: Info
+
+
+Rule = Callable[[PerSample, float | Tensor], Coefficients]
+"""`rule(log_weights, beta)`: an estimator as a function of the log-weights."""
+
+
+def pull(problem: Problem, params: Params, noise: Tree, rule: Rule) -> Pulled:
+    """The estimate of value and gradient at this noise, `(k, *batch, *event)`.
+
+    f and q are each evaluated once and differentiated once.
+    """
+    q, pull_q = vjp(problem.q, params)
+    z, pull_path = vjp(lambda q: q.sample(noise), q)
+    log_q, pull_density = vjp(lambda q: q.log_prob_from_noise(noise, z), q)
+
+    def joint(params: Params, z: Tree) -> tuple[PerSample, PerSample]:
+        f = problem.f(params, z)
+        return (f if problem.p is None else f + problem.beta * problem.p(params).log_prob(z)), f
+
+    log_joint, pull_joint, f = vjp(joint, params, z, has_aux=True)
+    log_weights = log_joint - problem.beta * log_q
+    value, joint_weight, path_weight, density_weight = rule(log_weights, problem.beta)
+
+    grads, joint_z = pull_joint(joint_weight)
+    _, pull_entropy = vjp(lambda z: q.log_prob_from_noise(noise, z), z)
+    (entropy_z,) = pull_entropy(-problem.beta * joint_weight)
+    along_path = tree.map(lambda g: g * _over_event(path_weight, q), tree.add(joint_z, entropy_z))
+    (q_by_path,), (q_by_density,) = pull_path(along_path), pull_density(density_weight)
+    pulled_q = [q_by_path, q_by_density]
+
+    if problem.exact is not None:
+        exact, pull_exact = vjp(problem.exact, params, q)
+        exact_grads, q_by_exact = pull_exact(torch.ones_like(exact))
+        value, grads, pulled_q = value + exact, tree.add(grads, exact_grads), [*pulled_q, q_by_exact]
+
+    (encoder_grads,) = pull_q(tree.add(*pulled_q))
+    return Pulled(value, tree.add(grads, encoder_grads), Info(q, f, log_weights))
+
+
+def _over_event(weight: PerSample, q: Distribution) -> Tensor:
+    return weight.reshape(*weight.shape, *(1,) * q.event_ndim)

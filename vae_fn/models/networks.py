@@ -1,0 +1,69 @@
+"""Networks as pure functions: a template on the meta device, called through `torch.func.functional_call`."""
+
+import copy
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from vae_fn.models.initial import initial_parameters
+from vae_fn.models.refusals import refuse_impure
+from vae_fn.types import Key, Shape
+
+
+class Network(NamedTuple):
+    """A function of parameters and input, and the law of its initial parameters.
+
+    `apply(params, x)` takes any leading batch shape: x `(*batch, *event)` to raw outputs `(*batch, *out)`. Any pair of
+    functions of these forms is a network; `network` makes one of an `nn.Module`.
+    """
+
+    init: Callable[[Key], dict[str, Tensor]]
+    apply: Callable[[dict[str, Tensor], Float[Tensor, "..."]], Float[Tensor, "..."]]
+
+
+def network(module: nn.Module, input_shape: Shape) -> Network:
+    """The pure function of a module for inputs `(*batch, *input_shape)`.
+
+    The module serves as a template only: its parameter values are not used (`init` draws new ones by each layer's
+    default law, from a key) and it is not changed. Its buffers are constants and keep their values.
+
+    Raises:
+        ImpureModuleError: the module is not a function of parameters and input (BatchNorm, Dropout, random numbers,
+            buffers that change or count), or does not take `(batch, *input_shape)`; the message names the layer.
+        UnknownLayerError: `init` would not know the law of a parameter.
+    """
+    buffers = {name: buffer.detach().clone() for name, buffer in module.named_buffers()}
+    template = on_meta(module)
+    refuse_impure(template, buffers, input_shape)
+    init = initial_parameters(template)
+
+    def apply(params: dict[str, Tensor], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        batch = x.shape[: x.ndim - len(input_shape)]
+        constants = {name: buffer.to(x) for name, buffer in buffers.items()}
+        rows = x.reshape(math.prod(batch), *input_shape)
+        raw = functional_call(template, (params, constants), (rows,))
+        return raw.reshape(*batch, *raw.shape[1:])
+
+    return Network(init, apply)
+
+
+def on_meta(module: nn.Module) -> nn.Module:
+    """A copy without data, in which tied parameters stay tied (`copy.deepcopy(module).to("meta")` would part them)."""
+    memo: dict[int, Any] = {id(buffer): buffer.to("meta") for buffer in module.buffers()}
+    memo |= {id(parameter): nn.Parameter(parameter.to("meta")) for parameter in module.parameters()}
+    return copy.deepcopy(module, memo)
+
+
+def mlp(widths: list[int], activation: Callable[[], nn.Module] = nn.SiLU) -> nn.Sequential:
+    """The template of a perceptron: linear layers of these widths with the activation between them."""
+    layers: list[nn.Module] = []
+    with torch.device("meta"):
+        for fan_in, fan_out in pairwise(widths):
+            layers += [nn.Linear(fan_in, fan_out), activation()]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,1 @@
+"""Runs: settings, folders, and what a training run is made of."""

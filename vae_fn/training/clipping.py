@@ -1,0 +1,31 @@
+"""Clipping of gradients by their norm."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vae_fn import tree
+from vae_fn.types import Tree
+
+
+def clip_by_global_norm(grads: Tree, max_norm: float | Tensor) -> tuple[Tree, Float[Tensor, ""]]:
+    """Scale the gradients so that their Euclidean norm, over all leaves, is at most `max_norm`.
+
+    The factor is `min(1, max_norm / (norm + 1e-6))`, as in `torch.nn.utils.clip_grad_norm_` (Pascanu et al., 2013,
+    algorithm 1). What is not finite stays visible: a NaN anywhere makes every gradient NaN; an infinite norm makes the
+    infinite gradients NaN and the others 0.
+
+    Args:
+        grads: A tree of gradients.
+        max_norm: The largest norm, positive; infinity never clips. A 0-d tensor or a float.
+
+    Returns:
+        The clipped gradients, in their dtypes, and the norm before clipping.
+
+    Raises:
+        ValueError: If `max_norm` is a float that is not positive.
+    """
+    if not isinstance(max_norm, Tensor) and not max_norm > 0:
+        raise ValueError(f"max_norm={max_norm} is out of range: give a positive number (infinity never clips)")
+    norm = tree.global_norm(grads)
+    factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    return tree.map(lambda grad: grad * factor.to(grad.dtype), grads), norm

@@ -1,0 +1,42 @@
+"""The one place where something is compiled, on request."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from vae_fn import tree
+
+
+def compile_step(step: Callable[..., tuple[Any, Any]], *, donate: bool = True) -> Callable[..., tuple[Any, Any]]:
+    """Compile a step `(state, *inputs) -> (state, info)` whole, as one graph of static shapes.
+
+    Args:
+        step: a pure step; a graph break in it is an error, a new shape of its inputs a second graph.
+        donate: write the new state into the old one's buffers inside the graph and return those: no allocation, the
+            same numbers. The state passed in is consumed; who keeps one clones it (`tree.clone`).
+    """
+    return _donating(step) if donate else _compile(step)
+
+
+def _donating(step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
+    def overwrite(state: Any, *inputs: Any) -> Any:
+        new, info = step(state, *inputs)
+        tree.map(lambda old, value: old.copy_(value), state, new)
+        return info
+
+    compiled = _compile(overwrite)
+
+    def donated(state: Any, *inputs: Any) -> tuple[Any, Any]:
+        return state, compiled(state, *inputs)
+
+    return donated
+
+
+def _compile(fn: Callable[..., Any]) -> Callable[..., Any]:
+    def isolated(*args: Any) -> Any:
+        return fn(*args)
+
+    # Dynamo counts graphs by code object: with one of its own, a step is not charged for the graphs of other steps.
+    isolated.__code__ = isolated.__code__.replace()
+    return torch.compile(isolated, fullgraph=True, dynamic=False)

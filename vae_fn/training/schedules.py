@@ -1,0 +1,119 @@
+"""Hyper-parameters as pure functions of the step: learning rates, KL weights.
+
+A schedule takes the int64 step and gives a float64 scalar, because `torch.optim` computes its schedules in Python's
+floats. Whoever uses the value casts it: it leaves a float32 tensor of one or more dimensions float32, but it promotes a
+float32 scalar.
+
+A value may be a float or a 0-d tensor. Either is held as a tensor and read at every call, so that in a compiled step it
+is an input: writing another value into the tensor (`rate.fill_(...)`) or passing another tensor does not recompile, and
+`torch.vmap` runs over several. On an accelerator give a tensor that lies there; a float is copied over at every step.
+Numbers of steps are Python integers, constants of the compiled step.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Schedule: TypeAlias = Callable[[Int[Tensor, ""]], Float[Tensor, ""]]
+"""`schedule(step)`: the value for the update that `step` updates went before."""
+
+
+def constant(value: float | Tensor) -> Schedule:
+    """The same value at every step.
+
+    Raises:
+        ValueError: If `value` is a negative, infinite or NaN float, or a tensor with dimensions.
+    """
+    held = as_scalar("value", value)
+
+    def schedule(step: Int[Tensor, ""]) -> Float[Tensor, ""]:
+        return _beside(held, step)
+
+    return schedule
+
+
+def linear_warmup(value: float | Tensor, steps: int) -> Schedule:
+    """From 0 at step 0 in equal parts to `value` at step `steps`, and `value` from there on.
+
+    At step `s` this is `value * min(1, s / steps)`; with `steps=0` it is `value` at once.
+
+    Raises:
+        ValueError: As `constant`, and if `steps` is negative.
+    """
+    held = as_scalar("value", value)
+    checked("steps", steps)
+
+    def schedule(step: Int[Tensor, ""]) -> Float[Tensor, ""]:
+        return _beside(held, step) * _fraction(step, steps)
+
+    return schedule
+
+
+def warmup_cosine(peak: float | Tensor, warmup_steps: int, total_steps: int, final: float | Tensor = 0.0) -> Schedule:
+    """Linear warm-up to `peak`, then half a cosine down to `final` (Loshchilov and Hutter, 2017, eq. 5, one period).
+
+    With `W = warmup_steps` and `T = total_steps`, step `s` gets
+
+    - `peak * s / W` for `s < W`: 0 at step 0 (with `W = 0` there is no warm-up and step 0 gets `peak`),
+    - `final + (peak - final) * (1 + cos(π (s - W) / (T - W))) / 2` for `W <= s < T`: `peak` at step `W`,
+    - `final` from step `T` on. A run of `T` updates uses steps 0 to `T - 1`, hence never quite reaches it.
+
+    Raises:
+        ValueError: If `peak` or `final` is a negative, infinite or NaN float or a tensor with dimensions, if
+            `warmup_steps` is negative, or if it leaves no step of `total_steps` for the cosine.
+    """
+    held_peak, held_final = as_scalar("peak", peak), as_scalar("final", final)
+    checked("warmup_steps", warmup_steps)
+    if warmup_steps >= total_steps:
+        raise ValueError(
+            f"warmup_steps={warmup_steps} leaves no step of total_steps={total_steps} for the cosine: "
+            "give a shorter warm-up or more steps, or use linear_warmup"
+        )
+
+    def schedule(step: Int[Tensor, ""]) -> Float[Tensor, ""]:
+        top, bottom = _beside(held_peak, step), _beside(held_final, step)
+        warmup = top * _fraction(step, warmup_steps)
+        angle = math.pi * _fraction(step - warmup_steps, total_steps - warmup_steps)
+        cosine = bottom + (top - bottom) * (1 + torch.cos(angle)) / 2
+        return torch.where(step < warmup_steps, warmup, cosine)
+
+    return schedule
+
+
+def checked(name: str, value: int | float, below: float = math.inf) -> int | float:
+    """The value itself, if it is a number in `[0, below)`.
+
+    Raises:
+        ValueError: If it is not, naming the argument and its range.
+    """
+    if not 0 <= value < below:
+        raise ValueError(f"{name}={value} is out of range: give a number with 0 <= {name} < {below}")
+    return value
+
+
+def as_scalar(name: str, value: float | Tensor) -> Tensor:
+    """The value as a 0-d tensor: a checked float64 one for a float, a given tensor as it is.
+
+    Raises:
+        ValueError: If a float is negative, infinite or NaN, or a tensor has dimensions.
+    """
+    if not isinstance(value, Tensor):
+        return torch.tensor(checked(name, value), dtype=torch.float64)
+    if value.ndim > 0:
+        raise ValueError(
+            f"{name} has shape {tuple(value.shape)}: give a 0-d tensor, and torch.vmap over several values"
+        )
+    return value
+
+
+def _beside(value: Tensor, step: Int[Tensor, ""]) -> Float[Tensor, ""]:
+    return value.to(step.device, torch.float64)
+
+
+def _fraction(step: Int[Tensor, ""], steps: int) -> Float[Tensor, ""]:
+    """How much of `steps` is done, at most 1."""
+    return torch.where(step < steps, step.to(torch.float64) / max(steps, 1), 1.0)

@@ -1,0 +1,166 @@
+"""The training step: a pure function from state, batch and noise to state.
+
+The data's way: uint8 pixels -> targets in [0, 1] -> a `Problem` -> an estimator's value and gradient per batch ->
+the loss's mean gradient, clipped -> the optimizer.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from vae_fn import random, tree
+from vae_fn.data import Binarisation
+from vae_fn.distributions import has_closed_form, kl, kl_monte_carlo
+from vae_fn.gradients import Estimate, Estimator, Problem
+from vae_fn.models import VAE
+from vae_fn.random import Streams
+from vae_fn.training.clipping import clip_by_global_norm
+from vae_fn.training.optimizers import Optimizer
+from vae_fn.training.schedules import Schedule
+from vae_fn.types import Context, Key, Params, Shape, Tree
+
+Pose = Callable[[VAE, Tensor, Context, float | Tensor], Problem]
+"""`pose(vae, x, context, beta)`: the problem that a batch of data poses, such as `elbo_problem`."""
+
+
+class Batch(NamedTuple):
+    """A batch as it lies in memory: pixel intensities, and what the model is conditioned on."""
+
+    pixels: UInt8[Tensor, "b d"]
+    context: Context = None
+
+
+class State(NamedTuple):
+    """What the next step needs: tensors alone. `step` counts the steps done."""
+
+    params: Params
+    optimizer: Tree
+    estimator: Tree
+    step: Int[Tensor, ""]
+
+
+class Info(NamedTuple):
+    """What a human reads of a step, means over its batch in nats per example; `grad_norm` is taken before clipping.
+
+    `loss` is minus the objective, whatever that is; `elbo = reconstruction - kl` is the bound at beta = 1.
+    """
+
+    loss: Float[Tensor, ""]
+    elbo: Float[Tensor, ""]
+    reconstruction: Float[Tensor, ""]
+    kl: Float[Tensor, ""]
+    grad_norm: Float[Tensor, ""]
+
+
+class Algorithm(NamedTuple):
+    """A way of training, as pure functions.
+
+    Attributes:
+        init: `init(key, shape) -> state`, for pixels of that batch shape.
+        noise_like: `noise_like(shape)` gives the noise specifications of a step for pixels of that shape, under the
+            names of the streams that they are drawn from.
+        step: `step(state, batch, noise) -> (state, info)`.
+    """
+
+    init: Callable[[Key, Shape], State]
+    noise_like: Callable[[Shape], dict[str, Tree]]
+    step: Callable[[State, Batch, dict[str, Tree]], tuple[State, Info]]
+
+
+def make_step(
+    vae: VAE,
+    pose: Pose,
+    estimator: Estimator,
+    optimizer: Optimizer,
+    *,
+    binarisation: Binarisation,
+    samples: int = 1,
+    beta: Schedule | None = None,
+    clip_norm: float = float("inf"),
+) -> Algorithm:
+    """The training algorithm of a model, a problem, an estimator and an optimizer.
+
+    Args:
+        vae: the model.
+        pose: the problem that a batch poses; it must suit the estimator.
+        estimator: of the problem's gradient.
+        optimizer: descends the loss.
+        binarisation: how pixels become targets.
+        samples: K, posterior samples per example.
+        beta: weight of the KL as a function of the step; None is the number 1.
+        clip_norm: largest norm of the batch's mean gradient; infinity never clips.
+
+    Raises:
+        ValueError: the estimator does not suit the problem or the number of samples (from `init` and `noise_like`).
+    """
+
+    def blank(key: Key, shape: Shape) -> tuple[Problem, Params]:
+        return pose(vae, torch.zeros(shape, device=key.device), None, 1.0), vae.init(key)
+
+    def init(key: Key, shape: Shape) -> State:
+        problem, params = blank(key, shape)
+        step = torch.zeros((), dtype=torch.int64, device=key.device)
+        return State(params, optimizer.init(params), estimator.init(problem, params), step)
+
+    def noise_like(shape: Shape) -> dict[str, Tree]:
+        def posterior_noise() -> Tree:
+            return estimator.noise_like(*blank(random.key(0), shape), samples)
+
+        return {"noise": tree.shapes_of(posterior_noise), "binarise": binarisation.noise_like(shape)}
+
+    def step(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[State, Info]:
+        x = binarisation.apply(batch.pixels, noise["binarise"]).to(tree.leaves(state.params)[0].dtype)
+        problem = pose(vae, x, batch.context, 1.0 if beta is None else beta(state.step))
+        estimate = estimator.estimate(problem, state.params, noise["noise"], state.estimator)
+        ascent = tree.scale(estimate.grads, 1 / estimate.value.numel())
+        clipped, norm = clip_by_global_norm(tree.scale(ascent, -1.0), clip_norm)
+        params, optimizer_state = optimizer.update(clipped, state.optimizer, state.params)
+        info = _info(vae, state.params, batch.context, estimate, noise["noise"], norm)
+        return State(params, optimizer_state, estimate.state, state.step + 1), info
+
+    return Algorithm(init, noise_like, step)
+
+
+def draw_noise(streams: Streams, step: Int[Tensor, ""], specs: dict[str, Tree], dtype: torch.dtype) -> dict[str, Tree]:
+    """The noise of a step: each array from its own stream, folded with the number of the step."""
+    keys = {name: random.fold_in(getattr(streams, name), step) for name in specs}
+    return {name: random.draw(keys[name], spec, dtype) for name, spec in specs.items()}
+
+
+def step_by_shape(
+    algorithm: Algorithm, edge: Callable = lambda step: step
+) -> Callable[[State, Batch, Streams], tuple[State, Info]]:
+    """The step that draws its own noise, one function for each batch shape, each passed through `edge`.
+
+    `edge` is where compiling happens (`compile_step`): a full batch and the short last one are two programs of fixed
+    shapes, and neither is ever compiled again.
+    """
+    by_shape: dict[Shape, Callable] = {}
+
+    def run(state: State, batch: Batch, streams: Streams) -> tuple[State, Info]:
+        shape = tuple(batch.pixels.shape)
+        if shape not in by_shape:
+            by_shape[shape] = edge(_keyed(algorithm, shape))
+        return by_shape[shape](state, batch, streams)
+
+    return run
+
+
+def _keyed(algorithm: Algorithm, shape: Shape) -> Callable[[State, Batch, Streams], tuple[State, Info]]:
+    specs = algorithm.noise_like(shape)
+
+    def keyed(state: State, batch: Batch, streams: Streams) -> tuple[State, Info]:
+        noise = draw_noise(streams, state.step, specs, torch.float32)
+        return algorithm.step(state, batch, noise)
+
+    return keyed
+
+
+def _info(vae: VAE, params: Params, context: Context, estimate: Estimate, noise: Tree, norm: Tensor) -> Info:
+    q, p = estimate.info.posterior, vae.prior(params, context)
+    reconstruction = estimate.info.f.mean()
+    divergence = (kl(q, p) if has_closed_form(q, p) else kl_monte_carlo(q, p, noise)).mean()
+    return Info(-estimate.value.mean(), reconstruction - divergence, reconstruction, divergence, norm)

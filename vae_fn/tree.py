@@ -1,0 +1,66 @@
+"""The few pytree operations that the package needs, as pure functions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+
+from vae_fn.types import Tree
+
+map = pytree.tree_map
+"""`map(fn, tree, *trees)`: the tree of `fn(leaf, *leaves)`."""
+
+leaves = pytree.tree_leaves
+"""The leaves in flattening order (dicts in insertion order)."""
+
+
+def add(*trees: Tree) -> Tree:
+    """The leaf-wise sum of trees of one structure."""
+    return map(lambda first, *rest: sum(rest, start=first), *trees)
+
+
+def scale(tree: Tree, factor: float | Tensor) -> Tree:
+    """Every leaf times `factor`."""
+    return map(lambda leaf: leaf * factor, tree)
+
+
+def zeros_like(tree: Tree) -> Tree:
+    """The tree of zeros with the same shapes and dtypes."""
+    return map(torch.zeros_like, tree)
+
+
+def clone(tree: Tree) -> Tree:
+    """A copy that shares no storage: what a caller keeps of a state that it donates."""
+    return map(torch.clone, tree)
+
+
+def size(tree: Tree) -> int:
+    """The number of elements in all leaves: the number of parameters of a model."""
+    return sum(leaf.numel() for leaf in leaves(tree))
+
+
+def global_norm(tree: Tree) -> Tensor:
+    """The Euclidean norm of all leaves together, shape ()."""
+    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(leaf) for leaf in leaves(tree)]))
+
+
+def flat_names(tree: Tree) -> dict[str, Tensor]:
+    """The leaves by path, as in `{"encoder/0.weight": ...}`: the form in which a tree is saved."""
+    pairs, _ = pytree.tree_flatten_with_path(tree)
+    return {"/".join(_step_name(step) for step in path): leaf for path, leaf in pairs}
+
+
+def _step_name(step: Any) -> str:
+    return str(next(getattr(step, field) for field in ("name", "key", "idx") if hasattr(step, field)))
+
+
+def shapes_of(fn: Callable[..., Tree], *args: Tree) -> Tree:
+    """What `fn(*args)` would return, as tensors that have shape, dtype and device but no data.
+
+    Nothing is computed: this is how the shape of a posterior, hence of its noise, is known without running a network.
+    """
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        return fn(*args)
