@@ -1,8 +1,7 @@
-"""Profiles, and the switch that lets checked functions be compiled."""
+"""Profiles, the mark of what compiles, and the guard of the global generator."""
 
 import os
 
-import jaxtyping
 import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
@@ -22,14 +21,17 @@ settings.register_profile("nightly", max_examples=500, deadline=None, print_blob
 settings.load_profile(os.environ.get("VAE_FN_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "fresh_compiler" in item.fixturenames:
+            item.add_marker("compiled")
+
+
 @pytest.fixture
-def unchecked():
-    """Shape checking off: a checked function does not trace under `fullgraph=True`."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
+def fresh_compiler():
+    """For whatever compiles: what was compiled before does not count. Shape checks cannot be traced and must be off."""
     torch.compiler.reset()
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture(autouse=True)

@@ -383,7 +383,7 @@ def test_draw_refuses_other_leaves(key):
 # --- compiled
 
 
-def test_compiled(unchecked, key):
+def test_compiled(fresh_compiler, key):
     def step(key, step):
         streams = random.streams(random.fold_in(key, step))
         transforms = random.normal(streams.noise, (3, 5)), random.logistic(streams.estimator, (6,))
@@ -406,7 +406,7 @@ def test_compiled(unchecked, key):
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 
-def test_compiled_over_keys(unchecked, generator, key):
+def test_compiled_over_keys(fresh_compiler, generator, key):
     law = torch.compile(lambda keys: random.normal(keys, (6,)), fullgraph=True)
     keys = random.split(key, 5)
     if generator is philox:

@@ -33,6 +33,13 @@ def test_a_clone_shares_no_storage():
     assert copy["leaf0"].abs().sum() > 0
 
 
+def test_an_absent_part_is_no_leaf():
+    sparse = {"a": torch.ones(2), "b": None}
+    assert tree.scale(sparse, 2.0)["b"] is None
+    assert tree.size(sparse) == 2
+    assert list(tree.flat_names(sparse)) == ["a"]
+
+
 def test_names_are_paths():
     nested = {"encoder": {"0.weight": torch.zeros(1)}, "pair": (torch.zeros(2), torch.zeros(3))}
     assert list(tree.flat_names(nested)) == ["encoder/0.weight", "pair/0", "pair/1"]

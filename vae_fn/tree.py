@@ -10,11 +10,15 @@ from torch.utils import _pytree as pytree
 
 from vae_fn.types import Tree
 
-map = pytree.tree_map
-"""`map(fn, tree, *trees)`: the tree of `fn(leaf, *leaves)`."""
 
-leaves = pytree.tree_leaves
-"""The leaves in flattening order (dicts in insertion order)."""
+def map(fn: Callable[..., Any], tree: Tree, *trees: Tree) -> Tree:
+    """The tree of `fn(leaf, *leaves)`; None stands for an absent part and stays None."""
+    return pytree.tree_map(lambda leaf, *rest: None if leaf is None else fn(leaf, *rest), tree, *trees)
+
+
+def leaves(tree: Tree) -> list[Any]:
+    """The leaves in flattening order (dicts in insertion order), without absent parts."""
+    return [leaf for leaf in pytree.tree_leaves(tree) if leaf is not None]
 
 
 def add(*trees: Tree) -> Tree:
@@ -50,7 +54,7 @@ def global_norm(tree: Tree) -> Tensor:
 def flat_names(tree: Tree) -> dict[str, Tensor]:
     """The leaves by path, as in `{"encoder/0.weight": ...}`: the form in which a tree is saved."""
     pairs, _ = pytree.tree_flatten_with_path(tree)
-    return {"/".join(_step_name(step) for step in path): leaf for path, leaf in pairs}
+    return {"/".join(_step_name(step) for step in path): leaf for path, leaf in pairs if leaf is not None}
 
 
 def _step_name(step: Any) -> str:

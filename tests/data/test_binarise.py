@@ -237,7 +237,7 @@ def test_grey_alone_is_not_binary():
 
 
 @pytest.mark.parametrize("protocol", [DYNAMIC, FIXED], ids=lambda protocol: protocol.name)
-def test_targets_compiled_and_vmapped(unchecked, protocol):
+def test_targets_compiled_and_vmapped(fresh_compiler, protocol):
     pixels = LEVELS.repeat(3, 1)
     noise = random.draw(random.key(0), protocol.noise_like((3, 256)))
     expected = protocol.apply(pixels, noise)

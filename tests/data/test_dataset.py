@@ -152,5 +152,5 @@ def test_scaling_by_256_is_caught():
         check_scale(lambda pixels: pixels.float() / 256)
 
 
-def test_scaling_compiled(unchecked):
+def test_scaling_compiled(fresh_compiler):
     check_scale(torch.compile(scale, fullgraph=True))

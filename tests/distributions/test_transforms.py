@@ -99,7 +99,7 @@ def check_parity(actual: Tree, exact: Tree) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch._prims_common.check`:FutureWarning")  # inductor's own lowering of diagonal
-def test_compiled_and_eager_are_right_to_rounding(unchecked: None) -> None:
+def test_compiled_and_eager_are_right_to_rounding(fresh_compiler: None) -> None:
     arguments = all_members()
     exact = everything(*arguments)
     check_parity(everything(*rounded(arguments, torch.float32)), exact)

@@ -42,13 +42,10 @@ def held(values: Tree) -> Tree:
 def gradient(surrogate: Callable[[Params], Tensor], params: Params) -> Params:
     """Autograd of the sum over the batch; zero where a parameter is not reached."""
     live = tree.map(lambda leaf: leaf.detach().clone().requires_grad_(), params)
-    leaves = tree.leaves(live)
-    grads = iter(torch.autograd.grad(surrogate(live).sum(), leaves, allow_unused=True))
-    return tree.map(lambda leaf, g: torch.zeros_like(leaf) if g is None else g, live, dict_like(live, grads))
-
-
-def dict_like(params: Params, values) -> Params:
-    return {part: {name: next(values) for name in params[part]} for part in params}
+    grads = iter(
+        torch.autograd.grad(surrogate(live).sum(), tree.leaves(live), materialize_grads=True, allow_unused=True)
+    )
+    return tree.map(lambda leaf: next(grads), live)
 
 
 def assert_same(actual: Params, expected: Params, rtol: float = 1e-10) -> None:

@@ -129,7 +129,7 @@ def test_clipping_under_vmap_is_a_loop():
         torch.testing.assert_close(norm[index], one_norm, rtol=1e-14, atol=0)
 
 
-def test_compiled_clipping_is_eager_clipping(unchecked):
+def test_compiled_clipping_is_eager_clipping(fresh_compiler):
     grads = gradients([(5, 3), (7,)], 1.0)
     compiled = torch.compile(clip_by_global_norm, fullgraph=True)
     for dtype, rtol in ((torch.float64, 1e-14), (torch.float32, 1e-6)):

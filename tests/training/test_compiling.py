@@ -43,7 +43,7 @@ CONFIGURATIONS = {
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_compiled_steps_are_eager_steps_and_are_compiled_once(name, unchecked):
+def test_compiled_steps_are_eager_steps_and_are_compiled_once(name, fresh_compiler):
     built = algorithm(**CONFIGURATIONS[name])
     counters.clear()
     eager, _ = trajectory(built, lambda step: step)
@@ -55,7 +55,7 @@ def test_compiled_steps_are_eager_steps_and_are_compiled_once(name, unchecked):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_eager_and_compiled_agree_with_float64(unchecked):
+def test_eager_and_compiled_agree_with_float64(fresh_compiler):
     """Both float32 steps are held against the float64 one: neither is further off than a few roundings."""
     built = algorithm(clip_norm=1.0, samples=2)
     shape = (6, PIXELS)
@@ -71,7 +71,7 @@ def test_eager_and_compiled_agree_with_float64(unchecked):
             torch.testing.assert_close(got.double(), expected, rtol=2e-6, atol=0)
 
 
-def test_donated_steps_have_the_same_bits_and_the_same_buffers(unchecked):
+def test_donated_steps_have_the_same_bits_and_the_same_buffers(fresh_compiler):
     built = algorithm(binarisation=data.DYNAMIC, clip_norm=1.0)
     kept, _ = trajectory(built, lambda step: compile_step(step, donate=False))
     donated, _ = trajectory(built, compile_step)
@@ -83,7 +83,7 @@ def test_donated_steps_have_the_same_bits_and_the_same_buffers(unchecked):
     assert [leaf.data_ptr() for leaf in tree.leaves(after)] == addresses
 
 
-def test_an_undonated_step_leaves_its_state_alone(unchecked):
+def test_an_undonated_step_leaves_its_state_alone(fresh_compiler):
     built = algorithm()
     run = step_by_shape(built, lambda step: compile_step(step, donate=False))
     state = built.init(streams().init, (6, PIXELS))
@@ -93,17 +93,17 @@ def test_an_undonated_step_leaves_its_state_alone(unchecked):
         assert torch.equal(one, other)
 
 
-def test_a_graph_break_is_an_error(unchecked):
+def test_a_graph_break_is_an_error(fresh_compiler):
     def breaks(state, x):
-        return state + x, x.sum().item()
+        return (state + x if x.sum() > 0 else state), x
 
     with pytest.raises(torch._dynamo.exc.TorchDynamoException):
         compile_step(breaks)(torch.zeros(2), torch.ones(2))
 
 
-def test_many_steps_can_be_compiled_in_one_process(unchecked):
+def test_many_steps_can_be_compiled_in_one_process(fresh_compiler):
     """Dynamo's limit of graphs a function is not used up by other steps."""
-    for factor in range(12):
+    for factor in range(10):
         compiled = compile_step(lambda state, x, factor=factor: (state + factor * x, x.sum()))
         state, _ = compiled(torch.zeros(2), torch.ones(2))
         assert state.tolist() == [factor, factor]

@@ -395,7 +395,7 @@ COMPILED = {
 
 
 @pytest.mark.parametrize("make", COMPILED.values(), ids=COMPILED.keys())
-def test_compiled_updates_are_eager_updates(make, unchecked):
+def test_compiled_updates_are_eager_updates(make, fresh_compiler):
     shapes, optimizer = [(5, 3), (7,), ()], make()
     params, grads = random_tree(shapes, 0), [random_tree(shapes, 1 + step) for step in range(5)]
     reference = trajectory(optimizer, params, grads)
@@ -423,7 +423,7 @@ def check_one_compilation(step, rates):
     assert counter.frame_count == 1, f"compiled {counter.frame_count} times"
 
 
-def test_another_learning_rate_does_not_recompile(unchecked):
+def test_another_learning_rate_does_not_recompile(fresh_compiler):
     held = torch.tensor(0.1)
     optimizer = adamw(held)
 
@@ -433,12 +433,12 @@ def test_another_learning_rate_does_not_recompile(unchecked):
     check_one_compilation(step, (held.fill_(rate) for rate in (0.1, 0.2, 0.3)))
 
 
-def test_another_optimizer_of_the_same_kind_does_not_recompile(unchecked):
+def test_another_optimizer_of_the_same_kind_does_not_recompile(fresh_compiler):
     updates = [adamw(rate).update for rate in (0.1, 0.2, 0.3)]
     check_one_compilation(lambda update, *arguments: update(*arguments), updates)
 
 
-def test_a_learning_rate_in_the_graph_is_rejected(unchecked):
+def test_a_learning_rate_in_the_graph_is_rejected(fresh_compiler):
     def step(rate, grads, state, params):
         return tree.map(lambda p, g: p - rate * g, params, grads), state
 

@@ -59,8 +59,8 @@ def from_coefficients(
     values. `through_samples` says that the rule pulls the path.
 
     Raises:
-        ValueError: from `noise_like` and `estimate`, for fewer than `min_samples` samples; from `estimate`, for discrete
-            samples where the rule pulls the path.
+        ValueError: from `noise_like` and `estimate`, for fewer than `min_samples` samples; from `estimate`, for
+            discrete samples where the rule pulls the path.
     """
 
     def init(problem: Problem, params: Params) -> Tree:

@@ -62,12 +62,7 @@ def pull(problem: Problem, params: Params, noise: Tree, rule: Rule) -> Pulled:
     q, pull_q = vjp(problem.q, params)
     z, pull_path = vjp(lambda q: q.sample(noise), q)
     log_q, pull_density = vjp(lambda q: q.log_prob_from_noise(noise, z), q)
-
-    def joint(params: Params, z: Tree) -> tuple[PerSample, PerSample]:
-        f = problem.f(params, z)
-        return (f if problem.p is None else f + problem.beta * problem.p(params).log_prob(z)), f
-
-    log_joint, pull_joint, f = vjp(joint, params, z, has_aux=True)
+    log_joint, pull_joint, f = vjp(lambda params, z: _log_joint(problem, params, z), params, z, has_aux=True)
     log_weights = log_joint - problem.beta * log_q
     value, joint_weight, path_weight, density_weight = rule(log_weights, problem.beta)
 
@@ -85,6 +80,12 @@ def pull(problem: Problem, params: Params, noise: Tree, rule: Rule) -> Pulled:
 
     (encoder_grads,) = pull_q(tree.add(*pulled_q))
     return Pulled(value, tree.add(grads, encoder_grads), Info(q, f, log_weights))
+
+
+def _log_joint(problem: Problem, params: Params, z: Tree) -> tuple[PerSample, PerSample]:
+    """Log joint f + beta log p at z, and f alone."""
+    f = problem.f(params, z)
+    return (f if problem.p is None else f + problem.beta * problem.p(params).log_prob(z)), f
 
 
 def _over_event(weight: PerSample, q: Distribution) -> Tensor:
