@@ -172,31 +172,58 @@ def test_averaging_over_the_batch_is_rejected():
         check_examples({"averaged": ESTIMATORS["pathwise"]._replace(estimate=averaged)}, 0)
 
 
-# Inductor's own lowering of `diagonal` calls what torch deprecates.
-@pytest.mark.filterwarnings("ignore:`torch._prims_common.check` is deprecated:FutureWarning")
+def check_compiled(gradients, params, backend):
+    """Two batches of one shape under two values of beta: one graph, equal to eager."""
+    compiled = torch.compile(gradients, fullgraph=True, dynamic=False, backend=backend)
+    for seed, stance in ((0, "default"), (1, "fail_on_recompile")):
+        beta = torch.tensor(0.5 + seed, dtype=torch.float64)
+        args = (params, bits(seed, 4, 3), normals(seed, 3, 4, 2), beta)
+        with torch.compiler.set_stance(stance):
+            made = compiled(*args)
+        for name, (value, grads) in gradients(*args).items():
+            torch.testing.assert_close(made[name][0], value, rtol=1e-12, atol=1e-12)
+            assert_same(made[name][1], grads, 1e-12)
+
+
 @pytest.mark.usefixtures("fresh_compiler")
 def test_compiled_is_eager():
-    """All estimators, with continuous and discrete latents, as one graph; recompiled by nothing."""
-    vae, full, discrete = model(), small_vae(3, 2, posterior=heads.full_normal), bernoulli_vae(3, 2, True)
-    params = {"normal": parameters(vae, 0), "full": parameters(full, 1), "bits": parameters(discrete, 2)}
+    """All seven rows as one graph."""
+    vae = model()
 
-    def everything(params, x, noise, beta):
-        problem = elbo_sampled_problem(vae, x, beta=beta)
-        weighted = elbo_sampled_problem(vae, x)
-        made = [
-            one.estimate(weighted if name == "rws" else problem, params["normal"], noise, ())
-            for name, one in ESTIMATORS.items()
-        ]
-        made.append(ESTIMATORS["pathwise"].estimate(elbo_problem(full, x, beta=beta), params["full"], noise, ()))
-        states = torch.special.ndtr(noise)
-        made.append(ESTIMATORS["vimco"].estimate(elbo_sampled_problem(discrete, x), params["bits"], states, ()))
-        return [(estimate.value, estimate.grads) for estimate in made]
+    def gradients(params, x, noise, beta):
+        made = {}
+        for name, estimator in ESTIMATORS.items():
+            problem = elbo_sampled_problem(vae, x, beta=1.0 if name == "rws" else beta)
+            made[name] = estimator.estimate(problem, params, noise, ())[:2]
+        return made
 
-    compiled = torch.compile(everything, fullgraph=True, dynamic=False)
-    for seed, beta in ((0, 0.5), (1, 0.7)):
-        args = (params, bits(seed, 4, 3), normals(seed, 3, 4, 2), torch.tensor(beta, dtype=torch.float64))
-        with torch.compiler.set_stance("default" if seed == 0 else "fail_on_recompile"):
-            made = compiled(*args)
-        for (value, grads), (eager_value, eager_grads) in zip(made, everything(*args), strict=True):
-            torch.testing.assert_close(value, eager_value, rtol=1e-12, atol=1e-12)
-            assert_same(grads, eager_grads, 1e-12)
+    check_compiled(gradients, parameters(vae, 0), "inductor")
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_other_latents_are_traced_whole():
+    """A full covariance beside an exact KL, and bits: traced and differentiated as one graph, not lowered (for time)."""
+    full, discrete = small_vae(3, 2, posterior=heads.full_normal), bernoulli_vae(3, 2, True)
+
+    def gradients(params, x, noise, beta):
+        closed, sampled = elbo_problem(full, x, beta=beta), elbo_sampled_problem(discrete, x, beta=beta)
+        return {
+            "full": ESTIMATORS["pathwise"].estimate(closed, params[0], noise, ())[:2],
+            "bits": ESTIMATORS["vimco"].estimate(sampled, params[1], torch.special.ndtr(noise), ())[:2],
+        }
+
+    check_compiled(gradients, (parameters(full, 1), parameters(discrete, 2)), "aot_eager")
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_a_number_that_changes_is_rejected():
+    """Beta as a number is a constant of the graph: another one is compiled anew."""
+
+    def gradients(params, x, noise, beta):
+        problem = Problem(quadratic().q, quadratic().f, beta=beta)
+        return {"pathwise": ESTIMATORS["pathwise"].estimate(problem, params, noise[:, 0, :1], ())[:2]}
+
+    params = {"q": {"loc": normals(0, 1), "raw": normals(1, 1)}}
+    check_compiled(gradients, params, "eager")
+    with pytest.raises(RuntimeError, match="recompile"):
+        check_compiled(lambda *args: gradients(*args[:3], beta=len(args) * float(args[3] > 1)), params, "eager")
