@@ -157,7 +157,7 @@ def check_examples(estimators, seed):
             assert_same(tree.map(lambda leaf, i=i: leaf[i], each[name][1]), alone[i][name][1], 1e-12)
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(seed=SEED)
 def test_vmap_gives_the_gradients_of_each_example(seed):
     check_examples(ESTIMATORS, seed)
@@ -172,12 +172,14 @@ def test_averaging_over_the_batch_is_rejected():
         check_examples({"averaged": ESTIMATORS["pathwise"]._replace(estimate=averaged)}, 0)
 
 
-def check_compiled(gradients, params, backend):
+BETAS = tuple(torch.tensor(beta, dtype=torch.float64) for beta in (0.5, 1.5))
+
+
+def check_compiled(gradients, params, backend, betas=BETAS):
     """Two batches of one shape under two values of beta: one graph, equal to eager."""
     compiled = torch.compile(gradients, fullgraph=True, dynamic=False, backend=backend)
     for seed, stance in ((0, "default"), (1, "fail_on_recompile")):
-        beta = torch.tensor(0.5 + seed, dtype=torch.float64)
-        args = (params, bits(seed, 4, 3), normals(seed, 3, 4, 2), beta)
+        args = (params, bits(seed, 4, 3), normals(seed, 3, 4, 2), betas[seed])
         with torch.compiler.set_stance(stance):
             made = compiled(*args)
         for name, (value, grads) in gradients(*args).items():
@@ -187,43 +189,41 @@ def check_compiled(gradients, params, backend):
 
 @pytest.mark.usefixtures("fresh_compiler")
 def test_compiled_is_eager():
-    """All seven rows as one graph."""
-    vae = model()
+    """The row that pulls all three wires, and the longest one with bits as latents."""
+    vae, discrete = model(), bernoulli_vae(3, 2, True)
 
     def gradients(params, x, noise, beta):
-        made = {}
-        for name, estimator in ESTIMATORS.items():
-            problem = elbo_sampled_problem(vae, x, beta=1.0 if name == "rws" else beta)
-            made[name] = estimator.estimate(problem, params, noise, ())[:2]
-        return made
-
-    check_compiled(gradients, parameters(vae, 0), "inductor")
-
-
-@pytest.mark.usefixtures("fresh_compiler")
-def test_other_latents_are_traced_whole():
-    """A full covariance beside an exact KL, and bits: traced and differentiated as one graph, not lowered (for time)."""
-    full, discrete = small_vae(3, 2, posterior=heads.full_normal), bernoulli_vae(3, 2, True)
-
-    def gradients(params, x, noise, beta):
-        closed, sampled = elbo_problem(full, x, beta=beta), elbo_sampled_problem(discrete, x, beta=beta)
+        dense, binary = elbo_sampled_problem(vae, x, beta=beta), elbo_sampled_problem(discrete, x, beta=beta)
         return {
-            "full": ESTIMATORS["pathwise"].estimate(closed, params[0], noise, ())[:2],
-            "bits": ESTIMATORS["vimco"].estimate(sampled, params[1], torch.special.ndtr(noise), ())[:2],
+            "iwae": ESTIMATORS["iwae"].estimate(dense, params[0], noise, ())[:2],
+            "vimco": ESTIMATORS["vimco"].estimate(binary, params[1], torch.special.ndtr(noise), ())[:2],
         }
 
-    check_compiled(gradients, (parameters(full, 1), parameters(discrete, 2)), "aot_eager")
+    check_compiled(gradients, (parameters(vae, 0), parameters(discrete, 1)), "inductor")
 
 
 @pytest.mark.usefixtures("fresh_compiler")
-def test_a_number_that_changes_is_rejected():
-    """Beta as a number is a constant of the graph: another one is compiled anew."""
+def test_all_rows_are_one_graph():
+    """Captured whole and run as captured: for time not lowered, since rows differ in a few elementwise operations."""
+    vae, full = model(), small_vae(3, 2, posterior=heads.full_normal)
 
     def gradients(params, x, noise, beta):
-        problem = Problem(quadratic().q, quadratic().f, beta=beta)
+        made = {"full": ESTIMATORS["pathwise"].estimate(elbo_problem(full, x, beta=beta), params[1], noise, ())[:2]}
+        for name, estimator in ESTIMATORS.items():
+            problem = elbo_sampled_problem(vae, x, beta=1.0 if name == "rws" else beta)
+            made[name] = estimator.estimate(problem, params[0], noise, ())[:2]
+        return made
+
+    check_compiled(gradients, (parameters(vae, 0), parameters(full, 1)), "eager")
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_a_graph_for_each_number_is_rejected():
+    def gradients(params, x, noise, beta):
+        problem = quadratic()._replace(beta=beta)
         return {"pathwise": ESTIMATORS["pathwise"].estimate(problem, params, noise[:, 0, :1], ())[:2]}
 
     params = {"q": {"loc": normals(0, 1), "raw": normals(1, 1)}}
     check_compiled(gradients, params, "eager")
     with pytest.raises(RuntimeError, match="recompile"):
-        check_compiled(lambda *args: gradients(*args[:3], beta=len(args) * float(args[3] > 1)), params, "eager")
+        check_compiled(gradients, params, "eager", betas=(0.5, 1.5))
