@@ -129,6 +129,12 @@ def test_a_device_that_is_not_there_is_one_clear_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_warm_up_longer_than_the_run_is_refused_before_the_folder_is_made(tmp_path):
+    with pytest.raises(ConfigError, match="fewer --warmup-steps"):
+        run(tmp_path, schedule="warmup-cosine", warmup_steps=120)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_tutorial_preset_is_the_tutorials_program():
     config = PRESETS["tutorial"]
     dataset, protocol = make_data(config)

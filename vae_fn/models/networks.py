@@ -31,7 +31,8 @@ def network(module: nn.Module, input_shape: Shape) -> Network:
     """The pure function of a module for inputs `(*batch, *input_shape)`.
 
     The module serves as a template only: its parameter values are not used (`init` draws new ones by each layer's
-    default law, from a key) and it is not changed. Its buffers are constants and keep their values.
+    default law, from a key; all of them are trained, whatever their `requires_grad`) and it is not changed. Its buffers
+    are constants and keep their values.
 
     Raises:
         ImpureModuleError: the module is not a function of parameters and input (BatchNorm, Dropout, random numbers,

@@ -1,6 +1,6 @@
 """Objectives of a VAE: what training raises, per example, in nats, split in its terms.
 
-All take noise for the posterior with the samples in front, `(k, *batch, latent_dim)`, and reduce samples and event,
+All take noise for the posterior with the samples in front, `(k, *batch, *event)`, and reduce samples and event,
 never the batch. Here are the formulas; the gradient problems are built of the same functions.
 """
 
@@ -24,7 +24,7 @@ class Forward(NamedTuple):
 
     posterior: Distribution
     prior: Distribution
-    z: Float[Tensor, "k *b z"]
+    z: Float[Tensor, "k ..."]
     likelihood: Distribution
     log_likelihood: PerSample
 
@@ -43,7 +43,7 @@ class Terms(NamedTuple):
 
 
 def forward(
-    vae: VAE, params: Params, x: Float[Tensor, "*b d"], noise: Float[Tensor, "k *b z"], context: Context = None
+    vae: VAE, params: Params, x: Float[Tensor, "*b d"], noise: Float[Tensor, "k ..."], context: Context = None
 ) -> Forward:
     """Encode, sample, decode: everything that the tutorial's model returns, without reducing anything."""
     posterior = vae.posterior(params, x, context)
@@ -56,7 +56,7 @@ def elbo(
     vae: VAE,
     params: Params,
     x: Float[Tensor, "*b d"],
-    noise: Float[Tensor, "k *b z"],
+    noise: Float[Tensor, "k ..."],
     *,
     context: Context = None,
     beta: float | Float[Tensor, ""] = 1.0,
@@ -87,7 +87,7 @@ def elbo_sampled(
     vae: VAE,
     params: Params,
     x: Float[Tensor, "*b d"],
-    noise: Float[Tensor, "k *b z"],
+    noise: Float[Tensor, "k ..."],
     *,
     context: Context = None,
     beta: float | Float[Tensor, ""] = 1.0,
@@ -102,7 +102,7 @@ def iwae(
     vae: VAE,
     params: Params,
     x: Float[Tensor, "*b d"],
-    noise: Float[Tensor, "k *b z"],
+    noise: Float[Tensor, "k ..."],
     *,
     context: Context = None,
 ) -> Terms:
@@ -139,5 +139,5 @@ def log_mean_exp(log_weights: PerSample) -> PerExample:
     return torch.logsumexp(log_weights, 0) - math.log(log_weights.shape[0])
 
 
-def _log_ratio(run: Forward, noise: Float[Tensor, "k *b z"]) -> PerSample:
+def _log_ratio(run: Forward, noise: Float[Tensor, "k ..."]) -> PerSample:
     return run.posterior.log_prob_from_noise(noise, run.z) - run.prior.log_prob(run.z)

@@ -88,13 +88,20 @@ def _beta(config: TrainConfig) -> schedules.Schedule | None:
     return schedules.linear_warmup(_scalar(config, config.beta), config.kl_warmup)
 
 
-def _optimizer(config: TrainConfig, steps: int) -> optimizers.Optimizer:
+def _learning_rate(config: TrainConfig, steps: int) -> schedules.Schedule:
     rate = _scalar(config, config.learning_rate)
-    schedule = (
-        schedules.constant(rate)
-        if config.schedule == "constant"
-        else schedules.warmup_cosine(rate, config.warmup_steps, steps)
-    )
+    if config.schedule == "constant":
+        return schedules.constant(rate)
+    if config.warmup_steps >= steps:
+        raise ConfigError(
+            f"warmup_steps {config.warmup_steps} leaves nothing of the run's {steps} steps: "
+            "use fewer --warmup-steps or more --epochs"
+        )
+    return schedules.warmup_cosine(rate, config.warmup_steps, steps)
+
+
+def _optimizer(config: TrainConfig, steps: int) -> optimizers.Optimizer:
+    schedule = _learning_rate(config, steps)
     if config.optimizer == "sgd":
         return optimizers.sgd(schedule, weight_decay=config.weight_decay)
     family = {"adam": optimizers.adam, "adamw": optimizers.adamw}[config.optimizer]
