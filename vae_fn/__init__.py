@@ -15,8 +15,6 @@ _SUBMODULES = (
     "types",
 )
 
-__all__ = list(_SUBMODULES)
-
 
 def __getattr__(name: str) -> ModuleType:
     """Import a part of the package when it is first used: importing `vae_fn` alone loads nothing."""
@@ -26,4 +24,4 @@ def __getattr__(name: str) -> ModuleType:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(_SUBMODULES)

@@ -1,4 +1,6 @@
+import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.training.problems import PIXELS, algorithm, images, streams
 from vae_fn import data, tree
@@ -50,3 +52,38 @@ def test_a_row_weighs_examples_equally_also_in_the_short_last_batch():
 def test_the_same_keys_give_the_same_bits():
     for one, other in zip(tree.leaves(run()[0]), tree.leaves(run()[0]), strict=True):
         assert torch.equal(one, other)
+
+
+class Synchronisations(TorchDispatchMode):
+    """Counts the operations that wait for a device's value."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
+        return func(*args, **(kwargs or {}))
+
+
+def check_no_synchronisation(step):
+    built = algorithm(binarisation=data.DYNAMIC)
+    run_step, state = step(step_by_shape(built)), built.init(streams().init, (4, PIXELS))
+    with Synchronisations() as seen:
+        fit(run_step, state, images(12), streams(), epochs=2, batch_size=4, log_every=100, hooks=Hooks())
+    assert seen.count == 0
+
+
+def test_no_step_waits_for_the_device():
+    check_no_synchronisation(lambda step: step)
+
+
+def test_a_step_that_reads_its_loss_is_rejected():
+    def reading(step):
+        def run_and_read(*args):
+            state, info = step(*args)
+            info.loss.item()
+            return state, info
+
+        return run_and_read
+
+    with pytest.raises(AssertionError):
+        check_no_synchronisation(reading)

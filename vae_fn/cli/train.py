@@ -1,6 +1,7 @@
 """`vae-fn train [PRESET]`: train a VAE on MNIST."""
 
 import json
+import logging
 from collections.abc import Sequence
 
 from vae_fn.cli.evaluate import bound_line
@@ -15,6 +16,7 @@ def main(args: Sequence[str]) -> None:
     presets = "\n".join(f"  {name}: {text}" for name, text in PRESET_HELP.items())
     description = f"{SUMMARY}\n\nPresets, of which the first is the default:\n{presets}"
     config = parse_preset(PRESETS, args, prog="vae-fn train", description=description)
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of each machine without a GPU
     from vae_fn.run.train import train
 
     run = train(config)

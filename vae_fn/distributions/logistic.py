@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from vae_fn import random
 from vae_fn.distributions import location_scale
-from vae_fn.types import Shape
 
 
 class Logistic(NamedTuple):
@@ -21,31 +20,22 @@ class Logistic(NamedTuple):
     scale: Float[Tensor, "*b d"]
 
     event_ndim = 1
+    law = staticmethod(random.logistic)
+    noise_like = location_scale.noise_like
+    sample = location_scale.sample
+    noise_of = location_scale.noise_of
+    log_prob = location_scale.log_prob
+    log_prob_from_noise = location_scale.log_prob_from_noise
 
     @property
     def mean(self) -> Float[Tensor, "*b d"]:
         """The location."""
         return self.loc
 
-    def noise_like(self, sample_shape: Shape = ()) -> random.Noise:
-        """Standard logistic noise, shape `(*sample_shape, *batch, d)`."""
-        return location_scale.noise_like(random.logistic, self.loc, self.scale, sample_shape)
-
-    def sample(self, noise: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b d"]:
-        """The value at standard logistic noise."""
-        return location_scale.sample(self.loc, self.scale, noise)
-
-    def noise_of(self, value: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b d"]:
-        """The inverse of `sample`."""
-        return location_scale.noise_of(self.loc, self.scale, value)
-
-    def log_prob(self, value: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
-        """The log density in nats."""
-        return _log_density(self.noise_of(value), self.scale)
-
-    def log_prob_from_noise(self, noise: Float[Tensor, "*#b d"], value: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
-        """The log density of `value = sample(noise)` in nats, from the noise."""
-        return _log_density(location_scale.residual(self.loc, self.scale, noise, value), self.scale)
+    @staticmethod
+    def standard_log_prob(residual: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        """Standard logistic: log sigmoid(r) + log sigmoid(-r)."""
+        return F.logsigmoid(residual) + F.logsigmoid(-residual)
 
     def to_torch(self) -> distributions.Distribution:
         """An affine map of the logit of a uniform variable: torch has no logistic of its own."""
@@ -54,7 +44,3 @@ class Logistic(NamedTuple):
         affine = distributions.AffineTransform(self.loc, self.scale, event_dim=0)
         base = distributions.Uniform(zero, one).expand(self.loc.shape)
         return distributions.Independent(distributions.TransformedDistribution(base, [logit, affine]), 1)
-
-
-def _log_density(residual: Float[Tensor, "*#b d"], scale: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
-    return (F.logsigmoid(residual) + F.logsigmoid(-residual) - scale.log()).sum(-1)

@@ -8,7 +8,6 @@ from torch import Tensor, distributions
 
 from vae_fn import random
 from vae_fn.distributions import location_scale
-from vae_fn.types import Shape
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
@@ -23,36 +22,23 @@ class Normal(NamedTuple):
     scale: Float[Tensor, "*b d"]
 
     event_ndim = 1
+    law = staticmethod(random.normal)
+    noise_like = location_scale.noise_like
+    sample = location_scale.sample
+    noise_of = location_scale.noise_of
+    log_prob = location_scale.log_prob
+    log_prob_from_noise = location_scale.log_prob_from_noise
 
     @property
     def mean(self) -> Float[Tensor, "*b d"]:
         """The location."""
         return self.loc
 
-    def noise_like(self, sample_shape: Shape = ()) -> random.Noise:
-        """Standard normal noise, shape `(*sample_shape, *batch, d)`."""
-        return location_scale.noise_like(random.normal, self.loc, self.scale, sample_shape)
-
-    def sample(self, noise: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b d"]:
-        """The value at standard normal noise."""
-        return location_scale.sample(self.loc, self.scale, noise)
-
-    def noise_of(self, value: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b d"]:
-        """The inverse of `sample`."""
-        return location_scale.noise_of(self.loc, self.scale, value)
-
-    def log_prob(self, value: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
-        """The log density in nats."""
-        return _log_density(self.noise_of(value), self.scale)
-
-    def log_prob_from_noise(self, noise: Float[Tensor, "*#b d"], value: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
-        """The log density of `value = sample(noise)` in nats, from the noise."""
-        return _log_density(location_scale.residual(self.loc, self.scale, noise, value), self.scale)
+    @staticmethod
+    def standard_log_prob(residual: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        """Standard normal: -r**2 / 2 - log(2 pi) / 2."""
+        return -0.5 * residual**2 - HALF_LOG_TWO_PI
 
     def to_torch(self) -> distributions.Distribution:
         """`Independent(Normal(loc, scale), 1)`."""
         return distributions.Independent(distributions.Normal(self.loc, self.scale), 1)
-
-
-def _log_density(residual: Float[Tensor, "*#b d"], scale: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
-    return -(0.5 * residual**2 + scale.log() + HALF_LOG_TWO_PI).sum(-1)
