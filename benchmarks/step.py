@@ -38,7 +38,7 @@ def functional(edge: Callable) -> Step:
     streams, images = make_streams(config), dataset.train.images
     algorithm = make_algorithm(config, make_model(config), protocol, steps=1)
     run = step_by_shape(algorithm, edge)
-    state = algorithm.init(streams.init, (config.batch_size, 784))
+    state = algorithm.init(streams.init, Batch(images[: config.batch_size]))
     parts = itertools.cycle(epoch_order(streams.order, 0, len(images)).split(config.batch_size)[:-1])
 
     def step() -> None:

@@ -90,7 +90,7 @@ images = data.load_mnist().train.images[:8]
 algorithm = training.make_step(
     models.tutorial(), gradients.elbo_problem, estimators.pathwise(), training.adamw(1e-3), binarisation=data.GREY
 )
-state = algorithm.init(streams.init, images.shape)
+state = algorithm.init(streams.init, training.Batch(images))
 state, info = training.step_by_shape(algorithm)(state, training.Batch(images), streams)
 assert 500 < float(info.loss) < 600, info
 """

@@ -13,8 +13,8 @@ Shape: TypeAlias = tuple[int, ...]
 Tree: TypeAlias = Any
 """A pytree (nested dicts, tuples, NamedTuples) of tensors."""
 
-Params: TypeAlias = dict[str, dict[str, Tensor]]
-"""A dict per network (`encoder`, `decoder`, ...), each flat with `functional_call`'s dotted names."""
+Params: TypeAlias = dict[str, Any]
+"""For a VAE a dict per network (`encoder`, `decoder`, ...), each flat with `functional_call`'s dotted names."""
 
 Context: TypeAlias = Any
 """What a model is conditioned on: a pytree of tensors with the batch in front, or None."""

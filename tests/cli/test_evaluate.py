@@ -13,7 +13,7 @@ from vae_fn.run.config import TrainConfig, to_toml
 def run(tmp_path, monkeypatch):
     """A run folder, and an evaluation that returns what it was asked for."""
 
-    def evaluate_run(run, draws, key):
+    def evaluate_run(run, draws, key, device):
         terms = {"elbo": -140.0, "reconstruction": math.nan, "kl": 7.0, "se_noise": 0.0123}
         return terms | {"protocol": "grey", "examples": 10_000, "draws": draws, "key": key}
 
@@ -45,3 +45,38 @@ def test_evaluate_defaults_to_the_settings_of_the_run(run, capsys):
 def test_evaluate_needs_a_run_even_with_draws_given(run, capsys):
     assert main(["evaluate", str(run) + "n", "--draws", "3"]) == 2
     assert capsys.readouterr().err == f"vae-fn evaluate: error: {run}n does not exist. Did you mean {run}?\n"
+
+
+def test_a_file_of_the_run_is_not_overwritten(run, capsys):
+    before = (run / "config.toml").read_bytes()
+    assert main(["evaluate", str(run), "--json", str(run / "config.toml")]) == 2
+    assert "must not be a file of the run" in capsys.readouterr().err
+    assert (run / "config.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (OSError(28, "No space left on device", "runs/a"), "runs/a: No space left on device: free some space"),
+        (MemoryError(), "does not fit into memory"),
+        (RuntimeError("[enforce fail] not enough memory: you tried to allocate"), "does not fit into memory"),
+    ],
+)
+def test_a_full_disk_and_a_full_memory_are_one_line(run, monkeypatch, capsys, fault, words):
+    def fail(*args):
+        raise fault
+
+    monkeypatch.setattr(sys.modules["vae_fn.run.evaluate"], "evaluate_run", fail)
+    assert main(["evaluate", str(run)]) == 2
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1
+
+
+def test_another_fault_keeps_its_traceback(run, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("a fault of the program")
+
+    monkeypatch.setattr(sys.modules["vae_fn.run.evaluate"], "evaluate_run", fail)
+    with pytest.raises(RuntimeError, match="a fault of the program"):
+        main(["evaluate", str(run)])

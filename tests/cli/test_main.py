@@ -52,7 +52,7 @@ MISTAKES = [
     ("evaluate .", "vae-fn evaluate: error: . has no config.toml, so it is not a run."),
     ("evaluate a b", "vae-fn evaluate: error: unexpected argument 'b'"),
     ("evaluate --drows 3 a", "vae-fn evaluate: error: unknown option '--drows'. Did you mean --draws?"),
-    ("evaluate a --draws 0", "vae-fn evaluate: error: draws must be positive, not 0"),
+    ("evaluate a --draws 0", "vae-fn evaluate: error: draws must be positive and at most 65536, not 0"),
     ("evaluate a --draws x", "vae-fn evaluate: error: --draws takes a whole number or None, not 'x'."),
     ("evaluate a --key -1", "vae-fn evaluate: error: key must lie between 0 and 2^63 - 1, not -1"),
     ("evaluate a --json", "vae-fn evaluate: error: --json needs a value: a path or None."),

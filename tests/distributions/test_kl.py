@@ -16,6 +16,7 @@ from vae_fn.distributions import (
     Categorical,
     Distribution,
     Laplace,
+    Logistic,
     MultivariateNormal,
     NoClosedFormError,
     Normal,
@@ -212,3 +213,10 @@ def test_joint_pairs_do_not_split_over_dimensions(pair: tuple[type, type]) -> No
 def test_the_pairs_with_a_formula_are_all_that_have_one() -> None:
     continuous = [(q, p) for q in FAMILIES for p in FAMILIES if not {q, p} & set(DISCRETE)]
     assert set(CLOSED) == {*continuous, (Bernoulli, Bernoulli), (Categorical, Categorical)} - set(OPEN)
+
+
+@pytest.mark.parametrize("family", [Normal, Laplace, Logistic])
+def test_a_shared_scale_is_a_scale_for_each_dimension(family):
+    loc, shared = torch.tensor([0.2, -0.4, 1.0]).double(), torch.tensor([0.6]).double()
+    p = MultivariateNormal(torch.zeros(3).double(), (torch.eye(3) + torch.ones(3, 3).tril(-1)).double())
+    torch.testing.assert_close(kl(family(loc, shared), p), kl(family(loc, shared.expand(3)), p), rtol=1e-14, atol=0)

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from tests.training.problems import PIXELS, images, small_vae, streams
 from vae_fn import data, random, tree
+from vae_fn.distributions import Logistic
 from vae_fn.evaluation import evaluate_elbo
-from vae_fn.models.objectives import elbo
+from vae_fn.models.objectives import elbo, elbo_sampled
 
 
 def evaluate(vae, params, pixels, protocol=data.GREY, draws=3, chunk=500, key=0):
@@ -71,3 +72,30 @@ def test_nothing_to_evaluate_is_an_error():
         evaluate(vae, params, images(0))
     with pytest.raises(ValueError, match="0 draws"):
         evaluate(vae, params, images(2), draws=0)
+
+
+@pytest.mark.parametrize("prior", ["normal", "logistic"])
+def test_terms_and_standard_error_are_those_of_the_draws(prior):
+    """Draw by draw from the objective, with the KL in closed form and, under a logistic prior, sampled."""
+    vae, pixels = small_vae(), images(6)
+    if prior == "logistic":
+        vae = vae._replace(prior=lambda params, context: Logistic(torch.zeros(2), torch.ones(2)))
+    params = vae.init(streams().init)
+    keys = random.split(random.split(random.key(0), 2)[0], 6)
+    noise = random.draw(keys, random.Noise(random.normal, (2, 2))).movedim(1, 0)
+    objective = elbo if prior == "normal" else elbo_sampled
+    draws = [objective(vae, params, pixels.float() / 255, one) for one in noise.split(1)]
+    elbos = torch.stack([terms.elbo for terms in draws]).double()
+    result = evaluate(vae, params, pixels, draws=2)
+    assert math.isclose(result.elbo, elbos.mean().item(), rel_tol=1e-6)
+    assert math.isclose(result.kl, torch.stack([terms.kl for terms in draws]).mean().item(), rel_tol=1e-5)
+    expected = math.sqrt(((elbos[0] - elbos[1]) ** 2 / 2).mean().item() / (2 * 6))
+    assert math.isclose(result.se_noise, expected, rel_tol=1e-3)
+
+
+def test_parameters_in_float64_and_bfloat16_are_evaluated():
+    vae, pixels = small_vae(), images(6)
+    params = vae.init(streams().init)
+    single = evaluate(vae, params, pixels).elbo
+    assert math.isclose(evaluate(vae, tree.map(torch.Tensor.double, params), pixels).elbo, single, rel_tol=1e-5)
+    assert math.isclose(evaluate(vae, tree.map(torch.Tensor.bfloat16, params), pixels).elbo, single, rel_tol=0.05)

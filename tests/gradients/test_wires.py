@@ -9,7 +9,8 @@ from tests.gradients import oracles
 from tests.gradients.oracles import ESTIMATORS, SURROGATES, assert_same
 from tests.models.toys import bernoulli_vae, bits, learned_prior, normals, parameters, small_vae
 from vae_fn import tree
-from vae_fn.gradients import Coefficients, elbo_problem, elbo_sampled_problem, from_coefficients, pull
+from vae_fn.distributions import Normal
+from vae_fn.gradients import Coefficients, Problem, elbo_problem, elbo_sampled_problem, from_coefficients, pull
 from vae_fn.gradients.estimators import importance, single
 from vae_fn.models import heads
 
@@ -195,3 +196,28 @@ def test_gradients_of_gradients(name):
 
     derivative = torch.func.grad(along)(torch.zeros((), dtype=torch.float64))
     torch.testing.assert_close(derivative, (along(1e-5) - along(-1e-5)) / 2e-5, rtol=1e-7, atol=1e-7)
+
+
+def check_small_scale(rounded):
+    """At scale 1e-6 and location 1 in float32, log q is right from the noise alone."""
+    params, noise = {"loc": torch.ones(2)}, torch.tensor([[0.3, -1.2]])
+    problem = Problem(
+        q=lambda params: Normal(params["loc"], torch.full((2,), 1e-6)),
+        f=lambda params, z: 0 * z.sum(-1),
+        p=lambda params: Normal(torch.ones(2), torch.ones(2)),
+        beta=1.0,
+    )
+    pulled = pull(problem, params, noise, single.pathwise_rule)
+    q, p = (Normal(*tree.map(torch.Tensor.double, family)) for family in (problem.q(params), problem.p(params)))
+    z = q.sample(noise.double())
+    expected = p.log_prob(z) - q.log_prob(rounded(z))
+    torch.testing.assert_close(pulled.value.double(), expected[0], rtol=1e-6, atol=0)
+
+
+def test_log_weights_come_from_the_noise():
+    check_small_scale(lambda z: z)
+
+
+def test_a_sample_rounded_to_float32_is_rejected():
+    with pytest.raises(AssertionError):
+        check_small_scale(lambda z: z.float().double())

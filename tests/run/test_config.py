@@ -22,8 +22,9 @@ from vae_fn.run.config import (
 )
 
 positive_int = st.integers(1, 2**63 - 1)
-positive = st.floats(0, exclude_min=True, allow_infinity=False)
-not_negative = st.floats(0, allow_infinity=False)
+positive = st.floats(0, 1e30, exclude_min=True)
+not_negative = st.floats(0, 1e30)
+sizes = st.integers(1, 65_536)
 names = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_.+=,-]{0,30}\Z").filter(lambda name: name != "None")
 paths = st.text(st.characters(categories=("L", "N", "P", "S", "Zs"))).filter(str.isprintable).map(Path)
 
@@ -34,28 +35,29 @@ def configs(draw):
     schedule = draw(st.sampled_from(["constant", "warmup-cosine"]))
     held_out = draw(st.integers(0, TRAINING_IMAGES - 1))
     weighted = estimator in IMPORTANCE_WEIGHTED
+    learning_rate, beta = draw(positive), 1.0 if weighted else draw(not_negative)
     return TrainConfig(
         preset=draw(st.sampled_from(list(PRESETS))),
         epochs=draw(positive_int),
         batch_size=draw(st.integers(1, TRAINING_IMAGES - held_out)),
-        learning_rate=draw(positive),
+        learning_rate=learning_rate,
         schedule=schedule,
         warmup_steps=0 if schedule == "constant" else draw(st.integers(0, 10**6)),
-        weight_decay=draw(not_negative),
+        weight_decay=draw(st.floats(0, min(0.99 / learning_rate, 1e30))),
         clip_norm=draw(not_negative),
         optimizer=draw(st.sampled_from(["adamw", "adam", "sgd"])),
-        latents=draw(positive_int),
+        latents=draw(sizes),
         hidden=8 * draw(st.integers(1, 1000)),
-        beta=1.0 if weighted else draw(not_negative),
-        kl_warmup=0 if weighted else draw(st.integers(0, 10**6)),
-        free_bits=draw(not_negative) if estimator == "pathwise" else 0.0,
+        beta=beta,
+        kl_warmup=0 if weighted or beta == 0 else draw(st.integers(0, 10**6)),
+        free_bits=draw(not_negative) if estimator == "pathwise" and beta else 0.0,
         estimator=estimator,
         samples=draw(st.integers(2 if estimator in LEAVE_ONE_OUT else 1, 100)),
         binarise=draw(st.sampled_from(["dynamic", "fixed"] if weighted else ["grey", "dynamic", "fixed"])),
         held_out=held_out,
         key=draw(st.integers(0, 2**63 - 1)),
         log_every=draw(positive_int),
-        evaluation_draws=draw(positive_int),
+        evaluation_draws=draw(sizes),
         compile=draw(st.booleans()),
         device=draw(st.sampled_from(["cpu", "cuda", "cuda:1", "mps"])),
         runs_dir=draw(paths),
@@ -145,6 +147,13 @@ nan, inf = float("nan"), float("inf")
     [
         *(({name: 0}, f"{name} must be positive") for name in ("epochs", "batch_size", "latents", "samples")),
         *(({name: -1}, f"{name} must be positive") for name in ("log_every", "evaluation_draws")),
+        ({"free_bits": 1e300}, "free_bits must be at most 1e+30"),
+        ({"latents": 65_537}, "latents must be at most 65536"),
+        ({"samples": 10**8}, "samples must be at most 65536"),
+        ({"hidden": 8_000_000_000}, "hidden must be a positive multiple of 8"),
+        ({"beta": 0.0, "kl_warmup": 3}, "with beta 0 there is no KL term"),
+        ({"beta": 0.0, "free_bits": 3.0}, "with beta 0 there is no KL term"),
+        ({"weight_decay": 1e6}, "weight_decay times learning_rate must be below 1"),
         *(({"learning_rate": value}, "learning_rate must be positive") for value in (0.0, -1.0, nan, inf)),
         *(({name: nan}, f"{name} must be 0 or more") for name in ("weight_decay", "clip_norm", "beta", "free_bits")),
         *(({name: inf}, f"{name} must be 0 or more") for name in ("weight_decay", "clip_norm", "beta", "free_bits")),

@@ -6,15 +6,18 @@ import tomllib
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch._subclasses.fake_tensor import FakeTensor
 
-from vae_fn import tree
+from vae_fn import random, tree
 from vae_fn.cli.main import main
+from vae_fn.data import binarisation
 from vae_fn.run import train as train_module
 from vae_fn.run.assemble import POSED, make_algorithm, make_data, make_model, make_streams
-from vae_fn.run.config import PRESETS, ConfigError, TrainConfig
+from vae_fn.run.config import IMPORTANCE_WEIGHTED, LEAVE_ONE_OUT, PRESETS, ConfigError, TrainConfig
 from vae_fn.run.evaluate import evaluate_run
 from vae_fn.run.folder import RunError, read_config, read_metrics
 from vae_fn.run.parameters import load_parameters
+from vae_fn.training import Batch, step_by_shape
 
 TIMING = ("seconds", "examples_per_second")
 
@@ -100,7 +103,7 @@ def test_a_run_in_the_way_is_kept_unless_told_otherwise(finished):
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_a_row_that_names_it(tmp_path):
     with pytest.raises(train_module.NonFiniteError, match="at or before step"):
-        run(tmp_path, optimizer="sgd", learning_rate=1e30, clip_norm=0.0, log_every=2)
+        run(tmp_path, optimizer="sgd", learning_rate=1e30, weight_decay=0.0, clip_norm=0.0, log_every=2)
     last = read_metrics(tmp_path / "tutorial-0" / "metrics.jsonl")[-1]
     assert last["loss"] is None
     assert "loss" in last["nonfinite"]
@@ -124,7 +127,7 @@ def test_parameters_of_another_model_or_a_damaged_file_are_refused(finished, tmp
 
 
 def test_a_device_that_is_not_there_is_one_clear_error(tmp_path):
-    with pytest.raises(ConfigError, match="--device cpu"):
+    with pytest.raises(ConfigError, match="another --device"):
         run(tmp_path, device="cuda:99")
     assert not list(tmp_path.iterdir())
 
@@ -141,7 +144,7 @@ def test_the_tutorial_preset_is_the_tutorials_program():
     assert dataset.validation is None
     assert len(dataset.train.images) == 60_000
     algorithm = make_algorithm(config, make_model(config), protocol, steps=23_450)
-    state = algorithm.init(make_streams(config).init, (128, 784))
+    state = algorithm.init(make_streams(config).init, Batch(dataset.train.images[:128]))
     assert tree.size(state.params) == 1_149_972
     settings = tomllib.loads(train_module.to_toml(config))
     expected = {
@@ -166,7 +169,7 @@ def test_the_tutorial_preset_is_the_tutorials_program():
 def test_every_estimator_of_the_command_line_can_be_assembled(estimator):
     config = TrainConfig(estimator=estimator, samples=2, binarise="dynamic", hidden=8)
     algorithm = make_algorithm(config, make_model(config), make_data(config)[1], steps=1)
-    assert algorithm.noise_like((3, 784))["noise"].shape == (2, 3, 2)
+    assert algorithm.noise_like(Batch(torch.zeros(3, 784, dtype=torch.uint8)))["noise"].shape == (2, 3, 2)
 
 
 def test_the_validation_split_and_the_fixed_binarisation_do_not_depend_on_the_runs_key():
@@ -183,3 +186,63 @@ def test_the_compiled_main_job_runs_on_mnist(tmp_path, fresh_compiler):
     # An epoch of the eager step ends near -169 on these images.
     assert -180 < summary["test"]["elbo"] < -155
     assert 2 < summary["test"]["kl"] < 7
+
+
+def test_settings_and_estimators_agree_on_what_needs_what():
+    for name, (_, make) in POSED.items():
+        estimator = make()
+        assert estimator.importance_weighted == (name in IMPORTANCE_WEIGHTED), name
+        assert (estimator.min_samples > 1) == (name in LEAVE_ONE_OUT), name
+
+
+CHANGES = {
+    "kl_warmup": {"kl_warmup": 10},
+    "beta": {"beta": 2.0},
+    "samples": {"samples": 3},
+    "clip_norm": {"clip_norm": 0.01, "optimizer": "sgd"},
+    "free_bits": {"free_bits": 0.5},
+    "weight_decay": {"weight_decay": 0.5},
+    "sgd weight_decay": {"weight_decay": 0.5, "optimizer": "sgd"},
+    "learning_rate": {"learning_rate": 1e-2},
+    "schedule": {"schedule": "warmup-cosine", "warmup_steps": 3},
+    "optimizer": {"optimizer": "sgd"},
+    "estimator": {"estimator": "stl"},
+    "binarise": {"binarise": "dynamic"},
+    "latents": {"latents": 3},
+    "key": {"key": 1},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_setting_of_the_step_changes_it(change):
+    base = {"hidden": 8} | ({"optimizer": "sgd"} if "sgd" in str(CHANGES[change]) and change != "optimizer" else {})
+    states = []
+    for settings in (base, base | CHANGES[change]):
+        config = TrainConfig(**settings)
+        algorithm = make_algorithm(config, make_model(config), binarisation(config.binarise), steps=100)
+        pixels = torch.randint(0, 256, (16, 784), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+        keys, step = make_streams(config), step_by_shape(algorithm)
+        state = algorithm.init(keys.init, Batch(pixels))
+        for _ in range(2):
+            state, _ = step(state, Batch(pixels), keys)
+        states.append(torch.cat([leaf.flatten() for leaf in tree.leaves(state.params)]))
+    assert states[0].shape != states[1].shape or (states[0] - states[1]).abs().max() > 1e-6
+
+
+def test_no_two_draws_of_a_run_share_a_key(tmp_path, monkeypatch):
+    """Initialisation, orders, steps, the evaluation of each epoch and the last one: every draw has its own key."""
+    seen = []
+    for law in ("normal", "uniform"):
+        original = getattr(random._generator, law)
+
+        def spied(key, shape, _original=original, **rest):
+            if not isinstance(key, FakeTensor):
+                seen.extend(map(tuple, key.reshape(-1, 2).tolist()))
+            return _original(key, shape, **rest)
+
+        monkeypatch.setattr(random._generator, law, spied)
+    settings = {"epochs": 2, "batch_size": 20_000, "hidden": 8, "binarise": "dynamic", "evaluation_draws": 1}
+    folder = run(tmp_path, **settings)
+    evaluate_run(folder, draws=1, key=7)
+    assert len(seen) > 4 * 20_000
+    assert len(seen) == len(set(seen))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from tests.training.problems import PIXELS, algorithm, double, images, streams
+from tests.training.problems import algorithm, double, images, streams
 from vae_fn import data, gradients, random, tree
 from vae_fn.gradients import estimators
 from vae_fn.training import Batch, compile_step, schedules, step_by_shape
@@ -16,7 +16,7 @@ SIZES = [6, 6, 4]
 
 def trajectory(built, edge, epochs=2):
     """The states along a run whose last batch of each epoch is short, and how often something was compiled."""
-    run, state, states = step_by_shape(built, edge), built.init(streams().init, (SIZES[0], PIXELS)), []
+    run, state, states = step_by_shape(built, edge), built.init(streams().init, Batch(images(SIZES[0]))), []
     graphs = []
     for _ in range(epochs):
         for i, size in enumerate(SIZES):
@@ -58,9 +58,9 @@ def test_compiled_steps_are_eager_steps_and_are_compiled_once(name, fresh_compil
 def test_eager_and_compiled_agree_with_float64(fresh_compiler):
     """Both float32 steps are held against the float64 one: neither is further off than a few roundings."""
     built = algorithm(clip_norm=1.0, samples=2)
-    shape = (6, PIXELS)
-    state, batch = built.init(streams().init, shape), Batch(images(6))
-    noise = draw_noise(streams(), state.step, built.noise_like(shape), torch.float32)
+    batch = Batch(images(6))
+    state = built.init(streams().init, batch)
+    noise = draw_noise(streams(), state.step, built.noise_like(batch), torch.float32)
     exact, exact_info = built.step(double(state), batch, double(noise))
     wide, _ = compile_step(built.step, donate=False)(double(state), batch, double(noise))
     for one, other in zip(tree.leaves(wide.params), tree.leaves(exact.params), strict=True):
@@ -77,7 +77,7 @@ def test_donated_steps_have_the_same_bits_and_the_same_buffers(fresh_compiler):
     donated, _ = trajectory(built, compile_step)
     for one, other in zip(tree.leaves(kept), tree.leaves(donated), strict=True):
         assert torch.equal(one, other)
-    run, state = step_by_shape(built, compile_step), built.init(streams().init, (6, PIXELS))
+    run, state = step_by_shape(built, compile_step), built.init(streams().init, Batch(images(6)))
     addresses = [leaf.data_ptr() for leaf in tree.leaves(state)]
     after, _ = run(state, Batch(images(6)), streams())
     assert [leaf.data_ptr() for leaf in tree.leaves(after)] == addresses
@@ -86,7 +86,7 @@ def test_donated_steps_have_the_same_bits_and_the_same_buffers(fresh_compiler):
 def test_an_undonated_step_leaves_its_state_alone(fresh_compiler):
     built = algorithm()
     run = step_by_shape(built, lambda step: compile_step(step, donate=False))
-    state = built.init(streams().init, (6, PIXELS))
+    state = built.init(streams().init, Batch(images(6)))
     before = tree.clone(state)
     run(state, Batch(images(6)), streams())
     for one, other in zip(tree.leaves(before), tree.leaves(state), strict=True):
@@ -107,3 +107,17 @@ def test_many_steps_can_be_compiled_in_one_process(fresh_compiler):
         compiled = compile_step(lambda state, x, factor=factor: (state + factor * x, x.sum()))
         state, _ = compiled(torch.zeros(2), torch.ones(2))
         assert state.tolist() == [factor, factor]
+
+
+def test_a_donated_state_may_keep_a_leaf_of_the_old_one(fresh_compiler):
+    """An average, a lagged copy, a target network: what the old state held is read before it is overwritten."""
+
+    def step(state, x):
+        return {"params": state["params"] + x, "previous": state["params"]}, x.sum()
+
+    for donate in (False, True):
+        run, state = compile_step(step, donate=donate), {"params": torch.zeros(3), "previous": -torch.ones(3)}
+        for _ in range(2):
+            state, _ = run(state, torch.ones(3))
+        assert state["params"].tolist() == [2, 2, 2]
+        assert state["previous"].tolist() == [1, 1, 1]

@@ -4,15 +4,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.training.problems import PIXELS, algorithm, images, streams
 from vae_fn import data, tree
-from vae_fn.training import step_by_shape
+from vae_fn.training import Batch, sgd, step_by_shape
 from vae_fn.training.loop import Hooks, fit
+from vae_fn.training.step import draw_noise
 
 
 def run(epochs=3, log_every=2, count=10, **settings):
     built, rows, epochs_seen = algorithm(**settings), [], []
     state = fit(
         step_by_shape(built),
-        built.init(streams().init, (4, PIXELS)),
+        built.init(streams().init, Batch(images(4))),
         images(count),
         streams(),
         epochs=epochs,
@@ -34,16 +35,13 @@ def test_rows_stand_at_every_interval_and_at_each_epochs_end():
 
 def test_a_row_weighs_examples_equally_also_in_the_short_last_batch():
     """With a learning rate of 0 the mean over an epoch's batches is the mean over its examples."""
-    from vae_fn.training import sgd
-    from vae_fn.training.step import Batch, draw_noise
-
     _, rows, _ = run(epochs=1, log_every=100, optimizer=sgd(0.0))
     built = algorithm(optimizer=sgd(0.0))
-    state = built.init(streams().init, (4, PIXELS))
+    state = built.init(streams().init, Batch(images(4)))
     order, total = data.epoch_order(streams().order, 0, 10), 0.0
     for step, part in enumerate(data.batch_slices(10, 4)):
         pixels = images(10)[order[part]]
-        noise = draw_noise(streams(), torch.tensor(step), built.noise_like(tuple(pixels.shape)), torch.float32)
+        noise = draw_noise(streams(), torch.tensor(step), built.noise_like(Batch(pixels)), torch.float32)
         _, info = built.step(state, Batch(pixels), noise)
         total += info.loss.item() * len(pixels)
     torch.testing.assert_close(rows[0].info["loss"], total / 10, rtol=1e-5, atol=0)
@@ -66,7 +64,7 @@ class Synchronisations(TorchDispatchMode):
 
 def check_no_synchronisation(step):
     built = algorithm(binarisation=data.DYNAMIC)
-    run_step, state = step(step_by_shape(built)), built.init(streams().init, (4, PIXELS))
+    run_step, state = step(step_by_shape(built)), built.init(streams().init, Batch(images(4)))
     with Synchronisations() as seen:
         fit(run_step, state, images(12), streams(), epochs=2, batch_size=4, log_every=100, hooks=Hooks())
     assert seen.count == 0
@@ -87,3 +85,27 @@ def test_a_step_that_reads_its_loss_is_rejected():
 
     with pytest.raises(AssertionError):
         check_no_synchronisation(reading)
+
+
+def test_every_epoch_visits_all_images_in_its_own_order():
+    built, visited = algorithm(), []
+    step = step_by_shape(built)
+    pixels = torch.arange(10, dtype=torch.uint8).unsqueeze(-1).expand(10, PIXELS).contiguous()
+
+    def spied(state, batch, keys):
+        visited.extend(batch.pixels[:, 0].tolist())
+        return step(state, batch, keys)
+
+    fit(
+        spied,
+        built.init(streams().init, Batch(pixels[:4])),
+        pixels,
+        streams(),
+        epochs=3,
+        batch_size=4,
+        log_every=9,
+        hooks=Hooks(),
+    )
+    epochs = [visited[i : i + 10] for i in (0, 10, 20)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3

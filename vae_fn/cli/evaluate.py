@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from vae_fn.cli.parse import parse
-from vae_fn.run.config import ConfigError
+from vae_fn.run.config import LARGEST, ConfigError
 from vae_fn.run.folder import open_run, read_config, with_nonfinite, write_atomic
 
 SUMMARY = "Evaluate a run on MNIST's test images: the ELBO with its terms."
@@ -26,16 +26,21 @@ class EvaluateConfig:
     """Noise draws per image; by default the run's evaluation_draws."""
     key: int | None = None
     """Seed of the noise; by default the run's own evaluation noise, which repeats the result of its training."""
+    device: str | None = None
+    """Where to compute: cpu, cuda, ...; by default where the run was trained."""
     json: Path | None = None
     """File to write the result to, as JSON."""
 
     def __post_init__(self) -> None:
-        if self.draws is not None and self.draws < 1:
-            raise ConfigError(f"draws must be positive, not {self.draws}")
+        most = LARGEST["evaluation_draws"]
+        if self.draws is not None and not 1 <= self.draws <= most:
+            raise ConfigError(f"draws must be positive and at most {most}, not {self.draws}")
         if self.key is not None and not 0 <= self.key < 2**63:
             raise ConfigError(f"key must lie between 0 and 2^63 - 1, not {self.key}")
         if self.json is not None and not (self.json.is_file() or _can_be_made(self.json)):
             raise ConfigError(f"json must be a file in an existing folder that you may write to, not {self.json}")
+        if self.json is not None and self.json.exists() and self.json.resolve().is_relative_to(self.run.resolve()):
+            raise ConfigError(f"json must not be a file of the run itself, as {self.json} is: give another path")
 
 
 def main(args: Sequence[str]) -> None:
@@ -44,7 +49,8 @@ def main(args: Sequence[str]) -> None:
     settings = read_config(open_run(config.run))
     from vae_fn.run.evaluate import evaluate_run
 
-    result = with_nonfinite(evaluate_run(config.run, config.draws or settings.evaluation_draws, config.key))
+    draws = config.draws or settings.evaluation_draws
+    result = with_nonfinite(evaluate_run(config.run, draws, config.key, config.device))
     print(f"{config.run}: {bound_line(result)}")
     noise = "the run's own noise" if result["key"] is None else f"noise of key {result['key']}"
     print(

@@ -33,6 +33,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as fault:
         print(f"{prog}: error: {' '.join(str(fault).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read the output is gone: nothing is left to flush
+        return 1
+    except OSError as fault:
+        where = f"{fault.filename}: " if fault.filename else ""
+        print(f"{prog}: error: {where}{fault.strerror}: free some space or choose another place", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as fault:
+        if isinstance(fault, RuntimeError) and "memory" not in str(fault):
+            raise
+        print(f"{prog}: error: it does not fit into memory: choose smaller sizes", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130

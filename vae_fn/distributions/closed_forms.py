@@ -80,7 +80,8 @@ def multivariate_multivariate(q: MultivariateNormal, p: MultivariateNormal) -> P
 
 def normal_multivariate(q: Normal, p: MultivariateNormal) -> PerExample:
     """The multivariate pair with L_q = diag(s_q)."""
-    return multivariate_multivariate(MultivariateNormal(q.loc, torch.diag_embed(q.scale)), p)
+    loc, scale = torch.broadcast_tensors(*q)
+    return multivariate_multivariate(MultivariateNormal(loc, torch.diag_embed(scale)), p)
 
 
 def multivariate_normal(q: MultivariateNormal, p: Normal) -> PerExample:
@@ -92,11 +93,13 @@ def multivariate_normal(q: MultivariateNormal, p: Normal) -> PerExample:
 
 def laplace_multivariate(q: Laplace, p: MultivariateNormal) -> PerExample:
     """-H(q) + the multivariate cross-entropy at covariance diag(2 b**2)."""
+    q = Laplace(*torch.broadcast_tensors(*q))
     return _multivariate_cross_entropy(q.loc, 2 * q.scale**2, p) - _laplace_entropy(q).sum(-1)
 
 
 def logistic_multivariate(q: Logistic, p: MultivariateNormal) -> PerExample:
     """-H(q) + the multivariate cross-entropy at covariance diag((pi s)**2 / 3)."""
+    q = Logistic(*torch.broadcast_tensors(*q))
     return _multivariate_cross_entropy(q.loc, (math.pi * q.scale) ** 2 / 3, p) - _logistic_entropy(q).sum(-1)
 
 

@@ -70,13 +70,13 @@ def log_prob_from_noise(
 def residual(
     family: LocationScale, noise: Float[Tensor, "*#b d"], value: Float[Tensor, "*#b d"]
 ) -> Float[Tensor, "*#b d"]:
-    """The noise in value, `(value - loc) / scale` in every derivative.
+    """The noise in value, `(value - loc) / scale` in every derivative (that by the noise runs through the value).
 
     In float32 `loc + scale * noise` rounds the noise away once `scale` is small beside `loc`, and `noise_of` cannot
     bring it back. Here the differences are zero in value and carry the derivatives; the value comes from the noise.
     """
     moved = (value - value.detach()) - (family.loc - family.loc.detach())
-    return (moved + noise * family.scale.detach()) / family.scale
+    return (moved + (family.scale * noise).detach()) / family.scale
 
 
 def _log_density(family: LocationScale, residual: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:

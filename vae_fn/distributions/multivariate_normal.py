@@ -46,7 +46,7 @@ class MultivariateNormal(NamedTuple):
     def log_prob_from_noise(self, noise: Float[Tensor, "*#b d"], value: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
         """The log density of `value = sample(noise)` in nats, from the noise; see `location_scale.residual`."""
         moved = (value - value.detach()) - (self.loc - self.loc.detach())
-        return self._log_density(solve_lower(self.scale_tril, moved + _apply(self.scale_tril.detach(), noise)))
+        return self._log_density(solve_lower(self.scale_tril, moved + _apply(self.scale_tril, noise).detach()))
 
     def to_torch(self) -> distributions.Distribution:
         """`MultivariateNormal(loc, scale_tril=scale_tril)`."""

@@ -43,8 +43,8 @@ def evaluate_elbo(
 ) -> Evaluation:
     """The ELBO with its terms, averaged over examples and over `draws` noise draws for each.
 
-    Each example has its own key, so that the noise is the same for every `chunk` (examples at a time, which bounds the
-    memory). Under `dynamic` each example is binarised once. The KL is the closed form where there is one.
+    Each example has its own key, so that the noise is the same for every `chunk` of examples; a chunk and a draw at a
+    time bound the memory. Under `dynamic` each example is binarised once. The KL is the closed form where there is one.
 
     Raises:
         ValueError: no examples, or no draws.
@@ -72,11 +72,14 @@ def _terms(
     draws: int,
 ) -> Float64[Tensor, "3 b"]:
     """Reconstruction, KL and the variance of one draw of the ELBO, for each example."""
-    x = binarisation.apply(pixels, random.draw(target_keys, binarisation.noise_like(tuple(pixels.shape[1:]))))
+    wide = torch.promote_types(tree.leaves(params)[0].dtype, torch.float32)
+    targets = binarisation.apply(pixels, random.draw(target_keys, binarisation.noise_like(tuple(pixels.shape[1:]))))
+    x = targets.to(wide)
     example = tree.shapes_of(vae.posterior, params, x[0], None)
     noise = random.draw(noise_keys, example.noise_like((draws,))).movedim(1, 0)
     objective = elbo if has_closed_form(example, vae.prior(params, None)) else elbo_sampled
-    single = torch.vmap(lambda e: objective(vae, params, x, e.unsqueeze(0)))(noise)
-    reconstruction, kl = single.reconstruction.double(), single.kl.double()
-    variance = single.elbo.double().var(0) if draws > 1 else torch.zeros_like(kl[0])
+    single = [objective(vae, params, x, one) for one in noise.split(1)]
+    reconstruction = torch.stack([terms.reconstruction for terms in single]).double()
+    kl = torch.stack([terms.kl for terms in single]).double()
+    variance = (reconstruction - kl).var(0) if draws > 1 else torch.zeros_like(kl[0])
     return torch.stack([reconstruction.mean(0), kl.mean(0), variance])

@@ -29,6 +29,7 @@ class Estimator(NamedTuple):
         name: as on the command line.
         unbiased_for: the quantity whose gradient is its mean, or "biased: ..." with the reason.
         min_samples: the fewest samples k with which it is defined.
+        importance_weighted: whether it weighs samples by p(x, z) / q(z), which grey pixels do not allow.
         evaluations: forward and backward evaluations of f for each sample.
         init: `init(problem, params)` gives the estimator's own state.
         noise_like: `noise_like(problem, params, samples)` gives the noise specifications; runs on shapes alone.
@@ -38,6 +39,7 @@ class Estimator(NamedTuple):
     name: str
     unbiased_for: str
     min_samples: int
+    importance_weighted: bool
     evaluations: tuple[int, int]
     init: Callable[[Problem, Params], Tree]
     noise_like: Callable[[Problem, Params, int], Tree]
@@ -51,6 +53,7 @@ def from_coefficients(
     unbiased_for: str,
     min_samples: int = 1,
     through_samples: bool = True,
+    importance_weighted: bool = False,
     check: Callable[[Problem], None] = lambda problem: None,
 ) -> Estimator:
     """The stateless estimator of a rule `(log_weights, beta) -> Coefficients`.
@@ -79,7 +82,7 @@ def from_coefficients(
             raise ValueError(f"{name} differentiates samples, and discrete ones have no gradient: use score or vimco")
         return Estimate(pulled.value, pulled.grads, state, pulled.info)
 
-    return Estimator(name, unbiased_for, min_samples, (1, 1), init, noise_like, estimate)
+    return Estimator(name, unbiased_for, min_samples, importance_weighted, (1, 1), init, noise_like, estimate)
 
 
 def _enough(name: str, samples: int, least: int) -> None:

@@ -28,7 +28,7 @@ class Network(NamedTuple):
 
 
 def network(module: nn.Module, input_shape: Shape) -> Network:
-    """The pure function of a module for inputs `(*batch, *input_shape)`.
+    """The pure function of a module for inputs `(*batch, *input_shape)`; it computes in its parameters' dtype.
 
     The module serves as a template only: its parameter values are not used (`init` draws new ones by each layer's
     default law, from a key; all of them are trained, whatever their `requires_grad`) and it is not changed. Its buffers
@@ -46,8 +46,8 @@ def network(module: nn.Module, input_shape: Shape) -> Network:
 
     def apply(params: dict[str, Tensor], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         batch = x.shape[: x.ndim - len(input_shape)]
-        constants = {name: buffer.to(x) for name, buffer in buffers.items()}
-        rows = x.reshape(math.prod(batch), *input_shape)
+        rows = x.reshape(math.prod(batch), *input_shape).to(next(iter(params.values()), x).dtype)
+        constants = {name: buffer.to(rows) for name, buffer in buffers.items()}
         raw = functional_call(template, (params, constants), (rows,))
         return raw.reshape(*batch, *raw.shape[1:])
 

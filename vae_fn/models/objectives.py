@@ -128,7 +128,10 @@ def penalty(
 
     Raises:
         NoClosedFormError: no closed form, or none by dimension while `free_bits` is not zero.
+        ValueError: `free_bits` is negative.
     """
+    if free_bits < 0:
+        raise ValueError(f"free_bits are nats per dimension that cost nothing, 0 or more, got {free_bits}")
     if free_bits == 0:
         return beta * kl(posterior, prior)
     return beta * kl_by_dimension(posterior, prior).clamp(min=free_bits).sum(-1)

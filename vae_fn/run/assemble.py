@@ -62,7 +62,9 @@ def check_device(config: TrainConfig) -> None:
         torch.zeros(1, device=config.device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {config.device!r} cannot be used here ({reason}): use --device cpu") from error
+        raise ConfigError(
+            f"device {config.device!r} cannot be used here ({reason}): use another --device, such as cpu"
+        ) from error
 
 
 POSED: dict[str, tuple[Pose, Callable[[], Estimator]]] = {

@@ -19,6 +19,12 @@ from vae_fn.errors import UserError
 TRAINING_IMAGES = 60_000
 """Images in MNIST's training split."""
 
+LARGEST = {"latents": 65_536, "samples": 65_536, "evaluation_draws": 65_536, "key": 2**63 - 1}
+"""The largest values of what takes up memory, and the last seed."""
+
+LARGEST_NUMBER = 1e30
+"""The largest value of any other setting: float32 ends at 3e38."""
+
 Estimator = Literal["pathwise", "pathwise-sampled", "stl", "score", "iwae", "dreg", "vimco", "rws"]
 
 IMPORTANCE_WEIGHTED = ("iwae", "dreg", "vimco", "rws")
@@ -118,7 +124,7 @@ def from_toml(text: str) -> TrainConfig:
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
+    except (tomllib.TOMLDecodeError, RecursionError) as fault:
         raise ConfigError(f"not valid TOML: {fault}") from fault
     types = field_types(TrainConfig)
     if unknown := [key for key in table if key not in types]:
@@ -180,9 +186,12 @@ def _check_ranges(config: TrainConfig) -> None:
         value, lowest = getattr(config, name), "positive" if name in positive else "0 or more"
         if not math.isfinite(value) or value < 0 or (value == 0 and name in positive):
             raise ConfigError(f"{name} must be {lowest} and finite, not {value!r}")
-    if config.hidden < 8 or config.hidden % 8:
+        if value > LARGEST.get(name, LARGEST_NUMBER):
+            raise ConfigError(f"{name} must be at most {LARGEST.get(name, LARGEST_NUMBER):g}, not {value!r}")
+    if config.hidden < 8 or config.hidden % 8 or config.hidden > LARGEST["latents"]:
         raise ConfigError(
-            f"hidden must be a positive multiple of 8 (the last hidden layer is hidden/8 wide), not {config.hidden}"
+            "hidden must be a positive multiple of 8 (the last hidden layer is hidden/8 wide), at most "
+            f"{LARGEST['latents']}, not {config.hidden}"
         )
     if not 0 <= config.held_out < TRAINING_IMAGES:
         raise ConfigError(f"held_out must lie between 0 and {TRAINING_IMAGES - 1}, not {config.held_out}")
@@ -207,6 +216,10 @@ def _check_combinations(config: TrainConfig) -> None:
         raise ConfigError(
             f"the {config.estimator} estimator compares each sample with the others: use --samples 2 or more"
         )
+    if config.beta == 0 and (config.kl_warmup or config.free_bits):
+        raise ConfigError("with beta 0 there is no KL term for kl_warmup or free_bits to act on: use a positive --beta")
+    if config.weight_decay * config.learning_rate >= 1:
+        raise ConfigError("weight_decay times learning_rate must be below 1, or each step overshoots zero")
     if config.warmup_steps and config.schedule == "constant":
         raise ConfigError("warmup_steps does nothing with a constant schedule: use --schedule warmup-cosine")
     if config.free_bits and config.estimator != "pathwise":

@@ -18,7 +18,7 @@ from vae_fn.run.folder import create_run, environment, metrics_row, with_nonfini
 from vae_fn.run.parameters import save_parameters
 from vae_fn.training.compiling import compile_step
 from vae_fn.training.loop import Hooks, Row, fit
-from vae_fn.training.step import State, step_by_shape
+from vae_fn.training.step import Batch, State, step_by_shape
 from vae_fn.types import Params
 
 PARAMETERS = Path("checkpoints") / "final.safetensors"
@@ -41,7 +41,7 @@ def train(config: TrainConfig) -> Path:
     vae, streams = make_model(config), make_streams(config)
     steps = config.epochs * len(batch_slices(len(dataset.train.images), config.batch_size))
     algorithm = make_algorithm(config, vae, protocol, steps)
-    state = algorithm.init(streams.init, (config.batch_size, dataset.train.images.shape[-1]))
+    state = algorithm.init(streams.init, Batch(dataset.train.images[: config.batch_size]))
 
     folder = create_run(config.runs_dir, config.run_name, config.overwrite)
     write_atomic(folder / "config.toml", to_toml(config))
@@ -61,13 +61,16 @@ def train(config: TrainConfig) -> Path:
         )
     (folder / PARAMETERS).parent.mkdir()
     save_parameters(folder / PARAMETERS, state.params)
+    test = recorder.test(state.params)
     summary = {
         "parameters": tree.size(state.params),
         "steps": steps,
         "seconds": time.perf_counter() - start,
-        "test": with_nonfinite(recorder.test(state.params)._asdict()),
+        "test": with_nonfinite(test._asdict()),
     }
     write_atomic(folder / "summary.json", _json(summary))
+    if not math.isfinite(test.elbo):
+        raise NonFiniteError(f"the test ELBO is not finite: try a smaller --learning-rate (the run is in {folder})")
     return folder
 
 
@@ -90,11 +93,12 @@ class _Recorder:
     def log(self, row: Row) -> None:
         """A row of training."""
         self._write(split="train", **row._asdict() | row.info)
-        if not math.isfinite(row.info["loss"]):
-            raise NonFiniteError(
-                f"the loss is not finite at or before step {row.step}: try a smaller --learning-rate "
-                f"(rows up to there are in {self.metrics.name})"
-            )
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(row.info[name]):
+                raise NonFiniteError(
+                    f"{name} is not finite at or before step {row.step}: try a smaller --learning-rate "
+                    f"(rows up to there are in {self.metrics.name}; --overwrite replaces them)"
+                )
 
     def epoch(self, state: State, step: int, epoch: int) -> None:
         """A row of evaluation with one noise draw: on held-out images, or as in the tutorial on the test images."""

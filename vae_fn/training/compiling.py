@@ -22,7 +22,8 @@ def compile_step(step: Callable[..., tuple[Any, Any]], *, donate: bool = True) -
 def _donating(step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
     def overwrite(state: Any, *inputs: Any) -> Any:
         new, info = step(state, *inputs)
-        tree.map(lambda old, value: old.copy_(value), state, new)
+        # A leaf of the old state may stand at another place of the new one: read all before writing any.
+        tree.map(lambda old, value: old.copy_(value), state, tree.clone(new))
         return info
 
     compiled = _compile(overwrite)

@@ -59,14 +59,14 @@ class Algorithm(NamedTuple):
     """A way of training, as pure functions.
 
     Attributes:
-        init: `init(key, shape) -> state`, for pixels of that batch shape.
-        noise_like: `noise_like(shape)` gives the noise specifications of a step for pixels of that shape, under the
+        init: `init(key, batch) -> state`; of the batch only its context's values are read, to set up the estimator.
+        noise_like: `noise_like(batch)` gives the noise specifications of a step on a batch of these shapes, under the
             names of the streams that they are drawn from.
         step: `step(state, batch, noise) -> (state, info)`.
     """
 
-    init: Callable[[Key, Shape], State]
-    noise_like: Callable[[Shape], dict[str, Tree]]
+    init: Callable[[Key, Batch], State]
+    noise_like: Callable[[Batch], dict[str, Tree]]
     step: Callable[[State, Batch, dict[str, Tree]], tuple[State, Info]]
 
 
@@ -94,26 +94,34 @@ def make_step(
         clip_norm: largest norm of the batch's mean gradient; infinity never clips.
 
     Raises:
-        ValueError: the estimator does not suit the problem or the number of samples (from `init` and `noise_like`).
+        ValueError: the estimator weighs samples by importance and the targets are grey; or, from `init` and
+            `noise_like`, it does not suit the problem or the number of samples.
     """
+    if estimator.importance_weighted and not binarisation.binary:
+        raise ValueError(
+            f"{estimator.name} weighs samples by p(x | z), which grey pixels under a Bernoulli do not have: "
+            "use data.DYNAMIC or data.FIXED"
+        )
 
-    def blank(key: Key, shape: Shape) -> tuple[Problem, Params]:
-        return pose(vae, torch.zeros(shape, device=key.device), None, 1.0), vae.init(key)
+    def blank(key: Key, batch: Batch) -> tuple[Problem, Params]:
+        return pose(vae, torch.zeros(batch.pixels.shape, device=key.device), batch.context, 1.0), vae.init(key)
 
-    def init(key: Key, shape: Shape) -> State:
-        problem, params = blank(key, shape)
+    def init(key: Key, batch: Batch) -> State:
+        problem, params = blank(key, batch)
         step = torch.zeros((), dtype=torch.int64, device=key.device)
         return State(params, optimizer.init(params), estimator.init(problem, params), step)
 
-    def noise_like(shape: Shape) -> dict[str, Tree]:
-        def posterior_noise() -> Tree:
-            return estimator.noise_like(*blank(random.key(0), shape), samples)
+    def noise_like(batch: Batch) -> dict[str, Tree]:
+        def posterior_noise(key: Key) -> Tree:
+            return estimator.noise_like(*blank(key, batch), samples)
 
-        return {"noise": tree.shapes_of(posterior_noise), "binarise": binarisation.noise_like(shape)}
+        posterior = tree.shapes_of(posterior_noise, random.key(0, batch.pixels.device))
+        return {"noise": posterior, "binarise": binarisation.noise_like(tuple(batch.pixels.shape))}
 
     def step(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[State, Info]:
-        x = binarisation.apply(batch.pixels, noise["binarise"]).to(tree.leaves(state.params)[0].dtype)
-        problem = pose(vae, x, batch.context, 1.0 if beta is None else beta(state.step))
+        wide = torch.promote_types(tree.leaves(state.params)[0].dtype, torch.float32)
+        x = binarisation.apply(batch.pixels, noise["binarise"]).to(wide)
+        problem = pose(vae, x, batch.context, 1.0 if beta is None else beta(state.step).to(wide))
         estimate = estimator.estimate(problem, state.params, noise["noise"], state.estimator)
         ascent = tree.scale(estimate.grads, 1 / estimate.value.numel())
         clipped, norm = clip_by_global_norm(tree.scale(ascent, -1.0), clip_norm)
@@ -133,24 +141,24 @@ def draw_noise(streams: Streams, step: Int[Tensor, ""], specs: dict[str, Tree], 
 def step_by_shape(
     algorithm: Algorithm, edge: Callable = lambda step: step
 ) -> Callable[[State, Batch, Streams], tuple[State, Info]]:
-    """The step that draws its own noise, one function for each batch shape, each passed through `edge`.
+    """The step that draws its own noise, one function for each shape of a batch, each passed through `edge`.
 
     `edge` is where compiling happens (`compile_step`): a full batch and the short last one are two programs of fixed
     shapes, and neither is ever compiled again.
     """
-    by_shape: dict[Shape, Callable] = {}
+    by_shape: dict[tuple[Shape, ...], Callable] = {}
 
     def run(state: State, batch: Batch, streams: Streams) -> tuple[State, Info]:
-        shape = tuple(batch.pixels.shape)
-        if shape not in by_shape:
-            by_shape[shape] = edge(_keyed(algorithm, shape))
-        return by_shape[shape](state, batch, streams)
+        shapes = tuple(tuple(leaf.shape) for leaf in tree.leaves(batch))
+        if shapes not in by_shape:
+            by_shape[shapes] = edge(_keyed(algorithm, batch))
+        return by_shape[shapes](state, batch, streams)
 
     return run
 
 
-def _keyed(algorithm: Algorithm, shape: Shape) -> Callable[[State, Batch, Streams], tuple[State, Info]]:
-    specs = algorithm.noise_like(shape)
+def _keyed(algorithm: Algorithm, example: Batch) -> Callable[[State, Batch, Streams], tuple[State, Info]]:
+    specs = algorithm.noise_like(example)
 
     def keyed(state: State, batch: Batch, streams: Streams) -> tuple[State, Info]:
         noise = draw_noise(streams, state.step, specs, torch.float32)

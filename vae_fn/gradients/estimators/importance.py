@@ -5,6 +5,7 @@ the wake phase follows another target for q.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,29 +52,6 @@ def leave_one_out_bound(log_weights: PerSample) -> PerSample:
     return torch.logsumexp(replaced, 1) - math.log(count)
 
 
-def iwae() -> Estimator:
-    """The gradient of the K-sample bound (Burda et al. 2015, eq. 13)."""
-    return from_coefficients("iwae", iwae_rule, unbiased_for="the K-sample bound", check=_sampled)
-
-
-def dreg() -> Estimator:
-    """The doubly reparameterised gradient of the K-sample bound (Tucker et al. 2018, eq. 8)."""
-    return from_coefficients("dreg", dreg_rule, unbiased_for="the K-sample bound", check=_sampled)
-
-
-def vimco() -> Estimator:
-    """The leave-one-out score gradient of the K-sample bound (Mnih & Rezende 2016); needs two samples or more."""
-    return from_coefficients(
-        "vimco", vimco_rule, unbiased_for="the K-sample bound", min_samples=2, through_samples=False, check=_sampled
-    )
-
-
-def wake() -> Estimator:
-    """Reweighted wake-sleep with the wake phase for q (Bornschein & Bengio 2015; Le et al. 2019)."""
-    target = "decoder: the K-sample bound; q: biased for E_{p(z|x)} log q at finite K (self-normalised weights)"
-    return from_coefficients("rws", wake_rule, unbiased_for=target, through_samples=False, check=_importance)
-
-
 def _sampled(problem: Problem) -> None:
     if problem.exact is not None:
         raise ValueError(
@@ -85,3 +63,31 @@ def _importance(problem: Problem) -> None:
     _sampled(problem)
     if isinstance(problem.beta, Tensor) or problem.beta != 1:
         raise ValueError("the wake phase needs importance weights p(x, z) / q(z | x): set beta to the number 1")
+
+
+WEIGHTED: dict[str, Any] = {"importance_weighted": True, "check": _sampled}
+"""What these estimators have in common."""
+
+
+def iwae() -> Estimator:
+    """The gradient of the K-sample bound (Burda et al. 2015, eq. 13)."""
+    return from_coefficients("iwae", iwae_rule, unbiased_for="the K-sample bound", **WEIGHTED)
+
+
+def dreg() -> Estimator:
+    """The doubly reparameterised gradient of the K-sample bound (Tucker et al. 2018, eq. 8)."""
+    return from_coefficients("dreg", dreg_rule, unbiased_for="the K-sample bound", **WEIGHTED)
+
+
+def vimco() -> Estimator:
+    """The leave-one-out score gradient of the K-sample bound (Mnih & Rezende 2016); needs two samples or more."""
+    return from_coefficients(
+        "vimco", vimco_rule, unbiased_for="the K-sample bound", min_samples=2, through_samples=False, **WEIGHTED
+    )
+
+
+def wake() -> Estimator:
+    """Reweighted wake-sleep with the wake phase for q (Bornschein & Bengio 2015; Le et al. 2019)."""
+    target = "decoder: the K-sample bound; q: biased for E_{p(z|x)} log q at finite K (self-normalised weights)"
+    settings = WEIGHTED | {"check": _importance, "through_samples": False}
+    return from_coefficients("rws", wake_rule, unbiased_for=target, **settings)
