@@ -109,15 +109,24 @@ def test_many_steps_can_be_compiled_in_one_process(fresh_compiler):
         assert state.tolist() == [factor, factor]
 
 
-def test_a_donated_state_may_keep_a_leaf_of_the_old_one(fresh_compiler):
-    """An average, a lagged copy, a target network: what the old state held is read before it is overwritten."""
+def test_a_donated_state_may_keep_leaves_of_the_old_one(fresh_compiler):
+    """Lagged copies and swaps: what the old state held is read before it is overwritten."""
 
     def step(state, x):
-        return {"params": state["params"] + x, "previous": state["params"]}, x.sum()
+        moved = {"params": state["params"] + x, "previous": state["params"], "older": state["previous"].clone()}
+        return moved | {"left": state["right"], "right": state["left"]}, x.sum()
 
     for donate in (False, True):
-        run, state = compile_step(step, donate=donate), {"params": torch.zeros(3), "previous": -torch.ones(3)}
-        for _ in range(2):
-            state, _ = run(state, torch.ones(3))
-        assert state["params"].tolist() == [2, 2, 2]
-        assert state["previous"].tolist() == [1, 1, 1]
+        run = compile_step(step, donate=donate)
+        state = dict(
+            zip(("params", "previous", "older", "left", "right"), torch.arange(5.0).unsqueeze(-1), strict=True)
+        )
+        for _ in range(3):
+            state, _ = run(tree.clone(state), torch.ones(1))
+        assert {name: leaf.item() for name, leaf in state.items()} == {
+            "params": 3,
+            "previous": 2,
+            "older": 1,
+            "left": 4,
+            "right": 3,
+        }

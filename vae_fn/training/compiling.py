@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vae_fn import tree
 
@@ -22,8 +23,7 @@ def compile_step(step: Callable[..., tuple[Any, Any]], *, donate: bool = True) -
 def _donating(step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
     def overwrite(state: Any, *inputs: Any) -> Any:
         new, info = step(state, *inputs)
-        # A leaf of the old state may stand at another place of the new one: read all before writing any.
-        tree.map(lambda old, value: old.copy_(value), state, tree.clone(new))
+        tree.map(lambda old, value: old.copy_(value), state, tree.map(_computed, new))
         return info
 
     compiled = _compile(overwrite)
@@ -32,6 +32,15 @@ def _donating(step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, 
         return state, compiled(state, *inputs)
 
     return donated
+
+
+def _computed(value: Tensor) -> Tensor:
+    """The value itself, as the result of an operation.
+
+    A leaf of the old state may stand at another place of the new one, as in a lagged copy: it must be read before it is
+    overwritten. A clone will not do: Inductor removes it even where the graph writes to its source (torch 2.14).
+    """
+    return torch.maximum(value, value)
 
 
 def _compile(fn: Callable[..., Any]) -> Callable[..., Any]:
