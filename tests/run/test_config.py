@@ -93,7 +93,8 @@ def test_presets():
     assert (tutorial.epochs, tutorial.batch_size, tutorial.optimizer) == (50, 128, "adamw")
     assert (tutorial.learning_rate, tutorial.weight_decay, tutorial.clip_norm) == (1e-3, 1e-2, 1.0)
     assert (tutorial.latents, tutorial.hidden, tutorial.binarise, tutorial.held_out) == (2, 512, "grey", 0)
-    assert quick == dataclasses.replace(tutorial, preset="quick", epochs=quick.epochs, held_out=5_000)
+    assert quick == dataclasses.replace(tutorial, preset="quick", epochs=5, batch_size=125, held_out=5_000)
+    assert (TRAINING_IMAGES - quick.held_out) % quick.batch_size == 0, "a short last batch costs a second compilation"
     assert all(config.preset == name for name, config in PRESETS.items())
     assert PRESET_HELP.keys() == PRESETS.keys()
 
