@@ -1,5 +1,6 @@
 import json
 import math
+import subprocess
 import sys
 from types import ModuleType
 
@@ -15,7 +16,7 @@ def run(tmp_path, monkeypatch):
 
     def evaluate_run(run, draws, key, device):
         terms = {"elbo": -140.0, "reconstruction": math.nan, "kl": 7.0, "se_noise": 0.0123}
-        return terms | {"protocol": "grey", "examples": 10_000, "draws": draws, "key": key}
+        return terms | {"protocol": "grey", "examples": 10_000, "draws": draws, "key": key, "device": device}
 
     module = ModuleType("vae_fn.run.evaluate")
     module.evaluate_run = evaluate_run
@@ -80,3 +81,15 @@ def test_another_fault_keeps_its_traceback(run, monkeypatch):
     monkeypatch.setattr(sys.modules["vae_fn.run.evaluate"], "evaluate_run", fail)
     with pytest.raises(RuntimeError, match="a fault of the program"):
         main(["evaluate", str(run)])
+
+
+def test_the_device_reaches_the_evaluation(run, tmp_path):
+    assert main(["evaluate", str(run), "--device", "cuda:1", "--json", str(tmp_path / "out.json")]) == 0
+    assert json.loads((tmp_path / "out.json").read_text())["device"] == "cuda:1"
+
+
+def test_a_reader_who_leaves_early_sees_no_error():
+    command = [sys.executable, "-c", "from vae_fn.cli.main import main; raise SystemExit(main(['train', '--help']))"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""

@@ -217,3 +217,8 @@ def test_every_field_has_a_help_text():
 def test_importing_the_settings_imports_no_torch():
     code = "import sys, vae_fn.run.config, vae_fn.run.folder; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_toml_nested_too_deeply_is_a_config_error():
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        from_toml("epochs = " + "[" * 20_000)

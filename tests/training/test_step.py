@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.func import functional_call
 
 from tests.training.problems import PIXELS, algorithm, double, images, small_vae, streams
@@ -162,28 +161,6 @@ def test_impossible_pairs_are_refused_before_any_step():
         )
     with pytest.raises(ValueError, match="at least 2"):
         algorithm(estimator=estimators.score_function()).noise_like(Batch(images(4)))
-
-
-def test_no_two_draws_of_a_run_share_a_key(monkeypatch):
-    """Every call of the generator in three epochs, with evaluation and figures beside, has a key of its own."""
-    seen = []
-    for law in ("normal", "uniform"):
-        original = getattr(random._generator, law)
-
-        def spied(key, shape, _original=original, **rest):
-            if not isinstance(key, FakeTensor):
-                seen.extend(map(tuple, key.reshape(-1, 2).tolist()))
-            return _original(key, shape, **rest)
-
-        monkeypatch.setattr(random._generator, law, spied)
-    built, keys = algorithm(binarisation=data.DYNAMIC), streams()
-    run, state = step_by_shape(built), built.init(keys.init, Batch(images(4)))
-    for epoch in range(3):
-        order = data.epoch_order(keys.order, epoch, 10)
-        for part in data.batch_slices(10, 4):
-            state, _ = run(state, Batch(images(10)[order[part]]), keys)
-    assert len(seen) > 20
-    assert len(seen) == len(set(seen))
 
 
 def test_the_noise_of_a_step_depends_on_its_number_alone():
