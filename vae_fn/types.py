@@ -2,7 +2,7 @@
 
 from typing import Any, TypeAlias
 
-from jaxtyping import Shaped
+from jaxtyping import Float32, Shaped, UInt8
 from torch import Tensor
 
 Key: TypeAlias = Shaped[Tensor, "*keys 2"]
@@ -18,3 +18,6 @@ Params: TypeAlias = dict[str, Any]
 
 Context: TypeAlias = Any
 """What a model is conditioned on: a pytree of tensors with the batch in front, or None."""
+
+Pixels: TypeAlias = UInt8[Tensor, "..."] | Float32[Tensor, "..."]
+"""Pixel intensities: uint8 from 0 to 255, or float32 in [0, 1]; `data.scale` makes both the same."""

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_fn import random
-from vae_fn.data import Dataset, Split, batch_slices, epoch_order, hold_out, scale
+from vae_fn.data import Dataset, Split, batch_slices, epoch_order, hold_out, scale, to_device
+from vae_fn.data.dataset import divide
 
 SEEDS = st.integers(0, 2**63 - 1)
 
@@ -19,7 +20,7 @@ def numbered(n: int) -> Split:
 
 
 def dataset(n: int) -> Dataset:
-    return Dataset(numbered(n), None, numbered(3))
+    return Dataset(numbered(n), None, numbered(3), (1, 2))
 
 
 def check_partition(split, n: int, count: int, seed: int):
@@ -31,6 +32,7 @@ def check_partition(split, n: int, count: int, seed: int):
         assert part.labels.tolist() == sorted(part.labels.tolist())
         assert torch.equal(part.images, numbered(n).images[part.labels])
     assert torch.equal(parts.test.images, numbered(3).images)
+    assert parts.shape == (1, 2)
 
 
 @given(n=st.integers(2, 600), part=st.floats(0, 1, exclude_max=True), seed=SEEDS)
@@ -61,6 +63,41 @@ def test_the_key_alone_chooses(seed, other):
     chosen = [hold_out(dataset(500), 200, random.key(s)).validation.labels.tolist() for s in (seed, seed, other)]
     assert chosen[0] == chosen[1]
     assert (chosen[0] == chosen[2]) == (seed == other)
+
+
+@given(n=st.integers(2, 300), part=st.floats(0, 1, exclude_max=True), seed=SEEDS)
+def test_floats_without_labels_are_held_out_as_bytes_with_labels_are(n, part, seed):
+    count, data = int(part * n), dataset(n)
+    bare = data._replace(train=Split(scale(data.train.images), None))
+    parts, expected = hold_out(bare, count, random.key(seed)), hold_out(data, count, random.key(seed))
+    assert torch.equal(parts.train.images, scale(expected.train.images))
+    assert parts.train.labels is None
+    assert (parts.validation is None) == (count == 0)
+    if parts.validation is not None:
+        assert torch.equal(parts.validation.images, scale(expected.validation.images))
+        assert parts.validation.labels is None
+
+
+def test_dividing_all_or_nothing():
+    rest, chosen = divide(numbered(4), 4, random.key(0))
+    assert (rest.images.shape, chosen.labels.tolist()) == ((0, 2), [0, 1, 2, 3])
+    rest, chosen = divide(numbered(4), 0, random.key(0))
+    assert (rest.labels.tolist(), chosen.images.shape) == ([0, 1, 2, 3], (0, 2))
+
+
+def test_moving_to_a_device_moves_every_tensor_that_is_there():
+    data = hold_out(dataset(5), 2, random.key(0))._replace(test=Split(torch.rand(3, 2, generator=generator()), None))
+    moved = to_device(data, "meta")
+    assert [split.images.device.type for split in moved[:3]] == ["meta"] * 3
+    assert [split.images.dtype for split in moved[:3]] == [torch.uint8, torch.uint8, torch.float32]
+    assert moved.train.labels.device.type == moved.validation.labels.device.type == "meta"
+    assert moved.test.labels is None
+    assert moved.shape == data.shape
+    assert to_device(dataset(5), "cpu").validation is None
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 def test_holding_out_none():
@@ -150,6 +187,11 @@ def test_scaling_is_float32_division():
 def test_scaling_by_256_is_caught():
     with pytest.raises(AssertionError):
         check_scale(lambda pixels: pixels.float() / 256)
+
+
+def test_floats_are_scaled_already():
+    pixels = torch.rand(7, 3, generator=generator())
+    assert scale(pixels) is pixels
 
 
 def test_scaling_compiled(fresh_compiler):

@@ -1,6 +1,7 @@
 """From pixel intensities to the targets of a Bernoulli likelihood: three protocols, and what a likelihood means.
 
-With p = pixel / 255, the Bernoulli log-likelihood log p(x | z) is linear in x, hence
+With p = pixel / 255, or the pixel itself where it is a float, the Bernoulli log-likelihood log p(x | z) is linear in x,
+hence
 
     log p(p | z) = E_{x ~ Bernoulli(p)} log p(x | z)    for every z.
 """
@@ -9,12 +10,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from vae_fn import random
 from vae_fn.data.dataset import Dataset, Split, scale
-from vae_fn.types import Key, Shape, Tree
+from vae_fn.types import Key, Pixels, Shape, Tree
 
 
 class Binarisation(NamedTuple):
@@ -32,7 +33,7 @@ class Binarisation(NamedTuple):
     binary: bool
     prepare: Callable[[Dataset, Key], Dataset]
     noise_like: Callable[[Shape], Tree]
-    apply: Callable[[UInt8[Tensor, "*b d"], Tree], Float32[Tensor, "*b d"]]
+    apply: Callable[[Pixels, Tree], Float32[Tensor, "*b d"]]
 
 
 def binarisation(name: str) -> Binarisation:
@@ -46,20 +47,20 @@ def binarisation(name: str) -> Binarisation:
     return _PROTOCOLS[name]
 
 
-def bernoulli(pixels: UInt8[Tensor, "*shape"], uniform: Float[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
-    """1 where `uniform`, in the open interval (0, 1), lies below pixel / 255, else 0: a pixel of 255 is always 1."""
+def bernoulli(pixels: Pixels, uniform: Float[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
+    """1 where `uniform`, in the open interval (0, 1), lies below the scaled pixel, else 0: white is always 1."""
     return (uniform < scale(pixels)).to(torch.float32)
 
 
 def binarise_once(dataset: Dataset, key: Key) -> Dataset:
-    """The data set with every pixel drawn to 0 or 255, with probabilities 1 - pixel / 255 and pixel / 255.
+    """The data set with every pixel drawn to 0 or 255, with probabilities 1 - p and p; float pixels become uint8 too.
 
     Each split has its own key, and each image its own by its place in the split: what becomes of an image does not
     depend on the images beside it. Prepare before holding out, and it does not depend on what is held out either.
     Images that are binary already stay as they are.
     """
     train_key, validation_key, test_key = random.split(key, 3)
-    return Dataset(
+    return dataset._replace(
         train=_binarise_split(dataset.train, train_key),
         validation=dataset.validation and _binarise_split(dataset.validation, validation_key),
         test=_binarise_split(dataset.test, test_key),
@@ -88,7 +89,7 @@ def _uniform_noise(shape: Shape) -> Tree:
     return random.Noise(random.uniform, shape)
 
 
-def _scaled(pixels: UInt8[Tensor, "*b d"], noise: Tree) -> Float32[Tensor, "*b d"]:
+def _scaled(pixels: Pixels, noise: Tree) -> Float32[Tensor, "..."]:
     return scale(pixels)
 
 

@@ -1,25 +1,25 @@
-"""Data resident in memory: splits of uint8 rows, a validation split held out of them, and the order of an epoch."""
+"""Data resident in memory: splits of flat rows, a validation split held out of them, and the order of an epoch."""
 
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from vae_fn import random
-from vae_fn.types import Key
+from vae_fn import random, tree
+from vae_fn.types import Key, Pixels, Shape
 
 
 class Split(NamedTuple):
     """Images and their labels.
 
     Attributes:
-        images: Pixel intensities from 0 to 255, a flat row per image.
-        labels: The class of each image.
+        images: Pixel intensities, a flat row `(n, d)` per image: uint8 from 0 to 255, or float32 in [0, 1].
+        labels: The class of each image, `(n,)`, or None where there are no classes.
     """
 
-    images: UInt8[Tensor, "n d"]
-    labels: Int64[Tensor, " n"]
+    images: Pixels
+    labels: Int64[Tensor, " n"] | None
 
 
 class Dataset(NamedTuple):
@@ -29,11 +29,19 @@ class Dataset(NamedTuple):
         train: What the parameters are fitted to.
         validation: What settings are chosen by, or None where nothing was held out.
         test: What is reported, and nothing else.
+        shape: The shape that one image had before it was made a row: (h, w), (h, w, c), (c, h, w) or (d,).
     """
 
     train: Split
     validation: Split | None
     test: Split
+    shape: Shape
+
+
+def to_device(dataset: Dataset, device: torch.device | str) -> Dataset:
+    """The data set with its tensors on a device."""
+    train, validation, test = (tree.map(lambda leaf: leaf.to(device), split) for split in dataset[:3])
+    return Dataset(train, validation, test, dataset.shape)
 
 
 def hold_out(dataset: Dataset, count: int, key: Key) -> Dataset:
@@ -44,27 +52,32 @@ def hold_out(dataset: Dataset, count: int, key: Key) -> Dataset:
     Raises:
         ValueError: If `count` is negative or leaves no training image, or a validation split exists already.
     """
-    train = dataset.train
-    total = len(train.images)
+    total = len(dataset.train.images)
     if dataset.validation is not None:
         raise ValueError("the data set has a validation split already: hold out once, from the data set as loaded")
     if not 0 <= count < total:
         raise ValueError(f"cannot hold out {count} of {total} training images: choose from 0 to {total - 1}")
     if count == 0:
         return dataset
-    held_out, kept = random.permutation(key, total).to(train.images.device).tensor_split([count])
-    return dataset._replace(train=_rows(train, kept), validation=_rows(train, held_out))
+    train, validation = divide(dataset.train, count, key)
+    return dataset._replace(train=train, validation=validation)
+
+
+def divide(split: Split, count: int, key: Key) -> tuple[Split, Split]:
+    """A split without `count` images that `key` chooses at random, and these; both in the order of the split."""
+    chosen, rest = random.permutation(key, len(split.images)).to(split.images.device).tensor_split([count])
+    return _rows(split, rest), _rows(split, chosen)
 
 
 def _rows(split: Split, indices: Int64[Tensor, " n"]) -> Split:
     """The rows of a split at `indices`, in the order of the split."""
     rows = indices.sort().values
-    return Split(split.images[rows], split.labels[rows])
+    return tree.map(lambda leaf: leaf[rows], split)
 
 
-def scale(pixels: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
-    """Pixel intensities in [0, 1]: 0 becomes 0 and 255 becomes 1, both exactly."""
-    return pixels.to(torch.float32) / 255
+def scale(pixels: Pixels) -> Float32[Tensor, "..."]:
+    """Pixel intensities in [0, 1]: of uint8, 0 becomes 0 and 255 becomes 1, both exactly; floats are in it already."""
+    return pixels if pixels.is_floating_point() else pixels.to(torch.float32) / 255
 
 
 def epoch_order(key: Key, epoch: int, n: int) -> Int64[Tensor, " n"]:

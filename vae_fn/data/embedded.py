@@ -29,7 +29,7 @@ def load_mnist() -> Dataset:
     Raises:
         DataError: If a file is missing or differs from the published one.
     """
-    return Dataset(train=_load_split("train"), validation=None, test=_load_split("t10k"))
+    return Dataset(train=_load_split("train"), validation=None, test=_load_split("t10k"), shape=(28, 28))
 
 
 def _load_split(prefix: str) -> Split:

@@ -3,10 +3,8 @@
 from vae_fn.models.networks import Network, mlp, network
 from vae_fn.models.vae import VAE, build
 
-PIXELS = 784
 
-
-def tutorial(latent_dim: int = 2, hidden_dim: int = 512) -> VAE:
+def tutorial(latent_dim: int = 2, hidden_dim: int = 512, data_dim: int = 784) -> VAE:
     """A diagonal normal posterior and Bernoulli pixels; 1,149,972 parameters at the default widths.
 
     The hidden widths are h, h/2, h/4 and h/8. Data stay in [0, 1]; the encoder centres them at 0.
@@ -19,7 +17,7 @@ def tutorial(latent_dim: int = 2, hidden_dim: int = 512) -> VAE:
     if latent_dim < 1:
         raise ValueError(f"latent_dim must be at least 1, not {latent_dim}")
     hidden = [hidden_dim // 2**i for i in range(4)]
-    centred = network(mlp([PIXELS, *hidden, 2 * latent_dim]), (PIXELS,))
+    centred = network(mlp([data_dim, *hidden, 2 * latent_dim]), (data_dim,))
     encoder = Network(centred.init, lambda params, x: centred.apply(params, x - 0.5))
-    decoder = mlp([latent_dim, *hidden[::-1], PIXELS])
-    return build(encoder, decoder, data_dim=PIXELS, latent_dim=latent_dim)
+    decoder = mlp([latent_dim, *hidden[::-1], data_dim])
+    return build(encoder, decoder, data_dim=data_dim, latent_dim=latent_dim)
