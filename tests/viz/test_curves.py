@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from tests.viz.cases import row, rows
+from vae_fn import viz
+from vae_fn.viz.curves import TERMS, settled_limits
+
+
+def lines(axes):
+    return {line.get_label(): line for line in axes.lines}
+
+
+def test_each_split_is_a_line_of_its_own_rows_in_each_panel():
+    given = [*rows(), row(400, "test", -102.0)]
+    figure = viz.loss_curves(given)
+    assert [axes.get_ylabel() for axes in figure.axes] == [f"{term}\n(nats per image)" for term in TERMS.values()]
+    for axes, key in zip(figure.axes, TERMS, strict=True):
+        assert lines(axes).keys() == {"train", "validation", "test"}
+        for split, line in lines(axes).items():
+            own = [(r["step"], r[key]) for r in given if r["split"] == split]
+            assert np.array_equal(line.get_xydata(), own)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["train", "validation", "test"]
+
+
+def test_a_split_without_rows_is_no_line():
+    assert lines(viz.loss_curves(rows()).axes[0]).keys() == {"train", "validation"}
+
+
+def test_what_is_not_finite_is_a_gap():
+    given = [row(1, "train", -5.0), row(2, "train", None), row(3, "train", -4.0)]
+    elbo, _, kl = viz.loss_curves(given).axes
+    assert np.array_equal(lines(elbo)["train"].get_ydata(), [-5, np.nan, -4], equal_nan=True)
+    assert np.array_equal(lines(kl)["train"].get_ydata(), [5, 5, 5])
+
+
+def test_the_limits_fit_all_but_the_first_tenth():
+    low, high = viz.loss_curves(rows()).axes[0].get_ylim()
+    settled = [r["elbo"] for r in rows() if r["step"] >= 40]
+    margin = 0.05 * (max(settled) - min(settled))
+    assert low == pytest.approx(min(settled) - margin)
+    assert high == pytest.approx(max(settled) + margin)
+
+
+@pytest.mark.parametrize(
+    ("steps", "values", "limits"),
+    [
+        ([], [], (None, None)),
+        ([1.0, 2.0], [np.nan, np.nan], (None, None)),
+        ([1.0], [-100.0], (-105.0, -95.0)),
+        ([1.0], [0.0], (-1.0, 1.0)),
+        ([1.0, 10.0, 11.0], [1e9, 0.0, 1.0], (-0.05, 1.05)),
+        ([1.0, 2.0, 100.0], [0.0, 1.0, np.nan], (-0.05, 1.05)),
+    ],
+)
+def test_limits_of_few_and_of_missing_values(steps, values, limits):
+    assert settled_limits(np.array(steps), np.array(values)) == pytest.approx(limits)
+
+
+@pytest.mark.parametrize("given", [[], [row(1, "train", None)], [row(1, "test")]])
+def test_few_rows_make_a_figure(given):
+    viz.loss_curves(given).draw_without_rendering()
+    viz.gradient_norm(given, 1.0).draw_without_rendering()
+
+
+def test_the_gradient_norm_is_of_training_on_a_logarithmic_axis_with_the_threshold():
+    (axes,) = viz.gradient_norm(rows(), 2.5).axes
+    assert axes.get_yscale() == "log"
+    assert np.array_equal(
+        lines(axes)["gradient norm"].get_xydata(),
+        [(r["step"], r["grad_norm"]) for r in rows() if r["split"] == "train"],
+    )
+    assert lines(axes)["clipped to 2.5"].get_ydata() == [2.5, 2.5]
+
+
+def test_without_clipping_there_is_no_threshold():
+    assert lines(viz.gradient_norm(rows(), 0.0).axes[0]).keys() == {"gradient norm"}

@@ -1,0 +1,135 @@
+import io
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from tests.viz.cases import FIGURES, PICTURES
+from vae_fn import viz
+from vae_fn.viz.style import OKABE_ITO, WIDTH, latent_name, new_figure, reach, signed
+
+EVERY = FIGURES | PICTURES
+
+IMPORT = """
+import sys, warnings
+import matplotlib, numpy, torch
+
+def state():
+    settings = {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
+    numbers = numpy.get_printoptions(), numpy.geterr(), numpy.random.get_state()[1].tolist()
+    return settings, numbers, torch.get_rng_state().tolist(), torch.get_default_dtype(), list(warnings.filters)
+
+import jaxtyping, jinja2, matplotlib.style, matplotlib.figure
+before = state()
+import vae_fn.viz
+assert state() == before
+assert "matplotlib.pyplot" not in sys.modules
+"""
+
+
+def test_importing_changes_nothing_global_and_needs_no_pyplot():
+    subprocess.run([sys.executable, "-c", IMPORT], check=True)
+
+
+def is_cut_off(figure):
+    """Whether what is drawn reaches beyond the figure, by more than a hundredth of an inch."""
+    figure.draw_without_rendering()
+    drawn, frame = figure.get_tightbbox(), figure.bbox_inches.padded(0.01)
+    return not (frame.contains(drawn.x0, drawn.y0) and frame.contains(drawn.x1, drawn.y1))
+
+
+def overlaps_title(figure):
+    """Whether a legend lies over the title."""
+    figure.draw_without_rendering()
+    title = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() == figure.get_suptitle())[0]
+    return any(title.get_window_extent().overlaps(legend.get_window_extent()) for legend in figure.legends)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_figure_is_titled_and_whole_and_its_files_are_small_and_equal_each_time(name):
+    figure = EVERY[name]()
+    assert figure.get_suptitle()
+    assert figure.get_figwidth() == WIDTH
+    assert figure.get_figheight() <= 9.5
+    first = viz.save_figure(figure)
+    assert not is_cut_off(figure)
+    assert not overlaps_title(figure)
+    assert viz.save_figure(figure) == first
+    assert all(len(data) < 1_000_000 for data in first.values())
+    assert first["png"].startswith(b"\x89PNG")
+    assert b"<dc:date>" not in first["svg"]
+
+
+def test_a_text_cut_off_and_a_covered_title_are_seen():
+    figure = new_figure("A title " * 20)
+    assert is_cut_off(figure)
+    figure = new_figure("A title " * 12)
+    figure.subplots().plot([0, 1], label="a line with a label")
+    figure.legend(loc="outside upper right")
+    assert overlaps_title(figure)
+
+
+def unlabelled(figure):
+    """Axes that show numbers along an axis without naming it; in a column the lowest names it for all."""
+    drawn = [axes for axes in figure.axes if axes.axison and axes.get_label() != "<colorbar>"]
+    names = [
+        bool(axes.get_xlabel()) or not any(label.get_visible() for label in axes.get_xticklabels()) for axes in drawn
+    ]
+    return [axes for axes, named in zip(drawn, names, strict=True) if not named] + [
+        axes for axes in drawn if axes.get_subplotspec().is_first_col() and not axes.get_ylabel()
+    ]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_axis_is_named_with_its_unit(name):
+    figure = FIGURES[name]()
+    assert not unlabelled(figure)
+    units = ("nats per image", "training step", "prior standard deviations", "images per square", "density", "latent")
+    for axes in figure.axes:
+        for label in filter(None, (axes.get_xlabel(), axes.get_ylabel())):
+            assert any(unit in label for unit in units), label
+
+
+def test_an_axis_without_a_name_is_seen():
+    figure = FIGURES["gradient_norm"]()
+    figure.axes[0].set_xlabel("")
+    assert unlabelled(figure)
+
+
+def test_a_figure_drawn_twice_gives_equal_bytes_and_plain_saving_does_not():
+    draw = FIGURES["kl_by_dimension"]
+    assert viz.save_figure(draw()) == viz.save_figure(draw())
+    plain = [io.BytesIO(), io.BytesIO()]
+    for file in plain:
+        draw().savefig(file, format="svg", metadata={"Date": None})
+    assert plain[0].getvalue() != plain[1].getvalue()
+
+
+def test_ten_thousand_points_are_a_small_svg_because_they_are_rasterised():
+    z = np.random.default_rng(0).normal(size=(10_000, 2))
+    figure = viz.latent_scatter(z, np.arange(10_000) % 10)
+    assert len(viz.save_figure(figure)["svg"]) < 1_000_000
+    for points in figure.axes[0].collections:
+        points.set_rasterized(False)
+    assert len(viz.save_figure(figure)["svg"]) > 1_000_000
+
+
+def test_the_users_settings_neither_change_a_figure_nor_are_changed():
+    mine = {"font.size": 20, "axes.grid": False, "image.cmap": "jet", "svg.hashsalt": "other"}
+    ours = viz.save_figure(FIGURES["gradient_norm"]())
+    with matplotlib.rc_context(mine):
+        assert viz.save_figure(FIGURES["gradient_norm"]()) == ours
+        assert {name: matplotlib.rcParams[name] for name in mine} == mine
+
+
+def test_names_and_numbers():
+    assert latent_name(0) == "z₁"
+    assert latent_name(119) == "z₁₂₀"
+    assert signed(-0.125, 1) == "\N{MINUS SIGN}0.1"
+    assert signed(-0.001, 2) == "0.00"
+    assert len(set(OKABE_ITO)) == 8
+    assert reach(np.zeros(5)) == 3.4
+    assert reach(np.full(5, -10.0)) == pytest.approx(10.5)

@@ -1,0 +1,94 @@
+"""Curves over training, from the rows of `metrics.jsonl`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from vae_fn.viz.style import BLACK, BLUE, GREEN, VERMILLION, new_figure, styled
+
+TERMS = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
+SPLITS = {
+    "train": {"color": BLUE, "linewidth": 0.6, "marker": ".", "markersize": 1.5, "zorder": 2},
+    "validation": {"color": VERMILLION, "marker": "o", "markersize": 3, "zorder": 3},
+    "test": {"color": GREEN, "marker": "s", "markersize": 3, "zorder": 3},
+}
+
+
+@styled
+def loss_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """ELBO, reconstruction and KL over training, a line for each split that has rows.
+
+    Nothing is smoothed. The first values can be hundreds of times the last ones, so that the vertical axes fit what
+    comes after the first tenth of the steps.
+
+    Args:
+        rows: `step`, `split`, and the terms in nats per image; None, which is a value that is not finite, is a gap.
+    """
+    figure = new_figure(
+        "The ELBO and its terms",
+        "ELBO is reconstruction minus KL. Nothing is smoothed: a training point is the mean since the point before, an "
+        "evaluation point the mean over its split. Vertical axes fit the values after the first tenth of the steps; "
+        "earlier ones may lie outside.",
+        height=6.2,
+    )
+    panels = figure.subplots(len(TERMS), sharex=True)
+    for axes, (key, term) in zip(panels, TERMS.items(), strict=True):
+        curves = {split: series(rows, split, key) for split in SPLITS}
+        for split, (steps, values) in curves.items():
+            if len(steps):
+                axes.plot(steps, values, label=split, **SPLITS[split])
+        axes.set_ylim(settled_limits(*(np.concatenate(part) for part in zip(*curves.values(), strict=True))))
+        axes.set_ylabel(f"{term}\n(nats per image)")
+    panels[-1].set_xlabel("training step")
+    panels[-1].set_xlim(left=0)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(SPLITS))
+    figure.align_ylabels(panels)
+    return figure
+
+
+@styled
+def gradient_norm(rows: Sequence[Mapping[str, Any]], clip_norm: float) -> Figure:
+    """The norm of the gradient before clipping, on a logarithmic axis, and the threshold as a line.
+
+    Args:
+        rows: as for `loss_curves`, with `grad_norm`; rows of training alone are drawn.
+        clip_norm: what longer gradients are scaled down to; 0 where nothing is clipped.
+    """
+    figure = new_figure(
+        "Gradient norm before clipping", "Each point is the mean over the steps since the point before."
+    )
+    axes = figure.subplots()
+    axes.plot(*series(rows, "train", "grad_norm"), label="gradient norm", **SPLITS["train"])
+    if clip_norm > 0:
+        axes.axhline(clip_norm, color=BLACK, linestyle="--", label=f"clipped to {clip_norm:g}")
+    axes.set_yscale("log")
+    axes.set_xlim(left=0)
+    axes.set_xlabel("training step")
+    axes.set_ylabel("gradient norm (nats per image)")
+    figure.legend(loc="outside upper right", ncols=2)
+    return figure
+
+
+def series(
+    rows: Sequence[Mapping[str, Any]], split: str, key: str
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """The steps of a split's rows and their values under `key`; None is NaN, which a line leaves out."""
+    own = [row for row in rows if row["split"] == split]
+    steps, values = (np.array([row[name] for row in own], dtype=float) for name in ("step", key))
+    return steps, values
+
+
+def settled_limits(
+    steps: Float[np.ndarray, " n"], values: Float[np.ndarray, " n"]
+) -> tuple[float | None, float | None]:
+    """Limits that fit the finite values after the first tenth of the steps; None where there are none to fit."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        return None, None
+    settled = values[finite & (steps >= 0.1 * steps[finite].max())]
+    low, high = float(settled.min()), float(settled.max())
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin

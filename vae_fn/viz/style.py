@@ -1,0 +1,123 @@
+"""What all figures share: style, colours and names, and how a figure becomes bytes."""
+
+import functools
+import io
+import textwrap
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import style
+from matplotlib.figure import Figure
+
+WIDTH = 6.4
+"""Inches, of every figure."""
+
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = OKABE_ITO = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+"""Colours that are told apart whatever the colour vision (Okabe & Ito 2008)."""
+
+CLASSES = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+"""Ten colours for classes, chosen for the same (Petroff 2021, arXiv:2107.02270)."""
+
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.labelsize": 8.5,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 9,
+    "figure.dpi": 150,
+    "figure.titlesize": 11,
+    "figure.titleweight": "bold",
+    "font.size": 8.5,
+    "grid.color": "0.9",
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "svg.hashsalt": "vae_fn",
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+}
+
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_METADATA: dict[str, dict[str, str | None]] = {"png": {}, "svg": {"Date": None}}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Inside the function matplotlib has this style, whatever the user's is; outside it nothing changes."""
+
+    @functools.wraps(draw)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with style.context(["default", STYLE]):
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+def new_figure(title: str, note: str = "", height: float = 4.0) -> Figure:
+    """An empty figure with its title above and a note below; `height` in inches."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left")
+    figure.supxlabel(textwrap.fill(note, 110), x=0.01, ha="left", fontsize=7.5, color="0.3")
+    return figure
+
+
+@styled
+def save_figure(figure: Figure) -> dict[str, bytes]:
+    """A figure as the bytes of a `png` and of an `svg` file: the same figure, the same bytes.
+
+    The layout is made once and kept, because each making of it would move things by a fraction of a pixel.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return {kind: _render(figure, kind, metadata) for kind, metadata in _METADATA.items()}
+
+
+def latent_name(dimension: int) -> str:
+    """The name of a latent in figures, counted from one: z₁ for dimension 0."""
+    return "z" + str(dimension + 1).translate(_SUBSCRIPTS)
+
+
+def latent_axis(dimension: int) -> str:
+    """The label of an axis along a latent, with its unit."""
+    return f"{latent_name(dimension)} (prior standard deviations)"
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with that many decimals and a proper minus sign; none before zero."""
+    return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def reach(z: Float[np.ndarray, "..."]) -> float:
+    """Half the width of a view centred on the prior's mean: three standard deviations and 99.9 % of the numbers."""
+    return max(3.4, 1.05 * float(np.quantile(np.abs(z), 0.999)))
+
+
+def _render(figure: Figure, kind: str, metadata: dict[str, str | None]) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format=kind, metadata=metadata)
+    return file.getvalue()
