@@ -1,6 +1,6 @@
 """The few pytree operations that the package needs, as pure functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -54,7 +54,17 @@ def global_norm(tree: Tree) -> Tensor:
 def flat_names(tree: Tree) -> dict[str, Tensor]:
     """The leaves by path, as in `{"encoder/0.weight": ...}`: the form in which a tree is saved."""
     pairs, _ = pytree.tree_flatten_with_path(tree)
-    return {"/".join(_step_name(step) for step in path): leaf for path, leaf in pairs if leaf is not None}
+    return {_name(path): leaf for path, leaf in pairs if leaf is not None}
+
+
+def from_names(named: Mapping[str, Tensor], like: Tree) -> Tree:
+    """The tree of the structure of `like` with the leaves that `flat_names` gave; absent parts stay absent."""
+    pairs, structure = pytree.tree_flatten_with_path(like)
+    return pytree.tree_unflatten([None if leaf is None else named[_name(path)] for path, leaf in pairs], structure)
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return "/".join(_step_name(step) for step in path)
 
 
 def _step_name(step: Any) -> str:

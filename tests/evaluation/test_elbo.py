@@ -1,3 +1,4 @@
+import functools
 import math
 
 import pytest
@@ -6,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.problems import PIXELS, images, small_vae, streams
-from vae_fn import data, random, tree
-from vae_fn.distributions import Logistic
+from vae_fn import data, models, random, tree
+from vae_fn.distributions import Logistic, MultivariateNormal, kl, kl_by_dimension
 from vae_fn.evaluation import evaluate_elbo
 from vae_fn.models.objectives import elbo, elbo_sampled
 
@@ -91,6 +92,46 @@ def test_terms_and_standard_error_are_those_of_the_draws(prior):
     assert math.isclose(result.kl, torch.stack([terms.kl for terms in draws]).mean().item(), rel_tol=1e-5)
     expected = math.sqrt(((elbos[0] - elbos[1]) ** 2 / 2).mean().item() / (2 * 6))
     assert math.isclose(result.se_noise, expected, rel_tol=1e-3)
+
+
+def check_kl_by_dimension(evaluate, vae, params, pixels):
+    """It is the mean of the objectives' KL of each dimension, and a split of the KL."""
+    x = pixels.float() / 255
+    expected = kl_by_dimension(vae.posterior(params, x, None), vae.prior(params, None)).double().mean(0)
+    result = evaluate(vae, params, pixels)
+    torch.testing.assert_close(torch.tensor(result.kl_by_dimension).double(), expected, rtol=1e-5, atol=0.0)
+    assert math.isclose(sum(result.kl_by_dimension), result.kl, rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 7])
+def test_kl_by_dimension(chunk):
+    vae = small_vae(3)
+    params = tree.map(lambda leaf: 3 * leaf, vae.init(streams().init))
+    check_kl_by_dimension(functools.partial(evaluate, chunk=chunk), vae, params, images(7))
+
+
+@pytest.mark.parametrize("mutant", [lambda kls: kls[::-1], lambda kls: [sum(kls) / len(kls)] * len(kls)])
+def test_check_kl_by_dimension_rejects(mutant):
+    def faulty(*args):
+        result = evaluate(*args)
+        return result._replace(kl_by_dimension=mutant(result.kl_by_dimension))
+
+    vae = small_vae(3)
+    params = tree.map(lambda leaf: 3 * leaf, vae.init(streams().init))
+    with pytest.raises(AssertionError):
+        check_kl_by_dimension(faulty, vae, params, images(7))
+
+
+def test_a_full_covariance_ties_the_dimensions_together():
+    encoder, decoder = models.mlp([PIXELS, 8, 5]), models.mlp([2, 8, PIXELS])
+    vae = models.build(encoder, decoder, data_dim=PIXELS, latent_dim=2, posterior=models.heads.full_normal)
+    prior = MultivariateNormal(torch.zeros(2), torch.eye(2))
+    vae = vae._replace(prior=lambda params, context: prior)
+    params, pixels = vae.init(streams().init), images(7)
+    result = evaluate(vae, params, pixels)
+    assert result.kl_by_dimension is None
+    expected = kl(vae.posterior(params, pixels.float() / 255, None), prior).mean().item()
+    assert math.isclose(result.kl, expected, rel_tol=1e-5)
 
 
 def test_parameters_in_float64_and_bfloat16_are_evaluated():

@@ -1,111 +1,195 @@
+import math
+
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.training.problems import PIXELS, algorithm, images, streams
+from tests.training.poison import check_equal, donating
+from tests.training.problems import algorithm, images, streams
 from vae_fn import data, tree
-from vae_fn.training import Batch, sgd, step_by_shape
-from vae_fn.training.loop import Hooks, fit
+from vae_fn.training import Batch, Info, sgd, step_by_shape
+from vae_fn.training.batches import Batches
+from vae_fn.training.loop import Hooks, Progress, begin, fit
+from vae_fn.training.skipping import skip_nonfinite
 from vae_fn.training.step import draw_noise
 
 
-def run(epochs=3, log_every=2, count=10, **settings):
-    built, rows, epochs_seen = algorithm(**settings), [], []
+def batches(count=10):
+    return Batches(images(count), streams().order, 4)
+
+
+def start(built):
+    return begin(built.init(streams().init, Batch(images(4))))
+
+
+def run(built=None, progress=None, epochs=3, log_every=2, count=10, edge=lambda step: step, wants=lambda step: False):
+    """The last state, the rows, what was seen at the ends of epochs, and what was saved."""
+    built, rows, ends, saved = built or algorithm(), [], [], []
     state = fit(
-        step_by_shape(built),
-        built.init(streams().init, Batch(images(4))),
-        images(count),
+        step_by_shape(built, edge),
+        progress or start(built),
+        batches(count),
         streams(),
         epochs=epochs,
-        batch_size=4,
         log_every=log_every,
-        hooks=Hooks(rows.append, lambda state, step, epoch: epochs_seen.append((step, epoch))),
+        hooks=Hooks(rows.append, lambda state, step, epoch: ends.append((step, epoch)), wants, saved.append),
+        quiet=True,
     )
-    return state, rows, epochs_seen
+    return state, rows, ends, saved
 
 
 def test_rows_stand_at_every_interval_and_at_each_epochs_end():
-    state, rows, epochs_seen = run()
+    state, rows, ends, saved = run()
     assert [(row.step, row.epoch) for row in rows] == [(2, 1), (3, 1), (4, 2), (6, 2), (8, 3), (9, 3)]
-    assert epochs_seen == [(3, 1), (6, 2), (9, 3)]
-    assert state.step == 9
-    assert all(row.examples_per_second > 0 for row in rows)
-    assert [row.seconds for row in rows] == sorted(row.seconds for row in rows)
+    assert ends == [(3, 1), (6, 2), (9, 3)]
+    assert (state.step, saved) == (9, [])
+    assert all(row.examples_per_second > 0 and row.skipped == 0 for row in rows)
 
 
 def test_a_row_weighs_examples_equally_also_in_the_short_last_batch():
     """With a learning rate of 0 the mean over an epoch's batches is the mean over its examples."""
-    _, rows, _ = run(epochs=1, log_every=100, optimizer=sgd(0.0))
     built = algorithm(optimizer=sgd(0.0))
-    state = built.init(streams().init, Batch(images(4)))
-    order, total = data.epoch_order(streams().order, 0, 10), 0.0
-    for step, part in enumerate(data.batch_slices(10, 4)):
-        pixels = images(10)[order[part]]
-        noise = draw_noise(streams(), torch.tensor(step), built.noise_like(Batch(pixels)), torch.float32)
-        _, info = built.step(state, Batch(pixels), noise)
-        total += info.loss.item() * len(pixels)
-    torch.testing.assert_close(rows[0].info["loss"], total / 10, rtol=1e-5, atol=0)
+    _, rows, *_ = run(built, epochs=1, log_every=100)
+    state, losses, norms = start(built).state, [], []
+    for step in range(3):
+        batch = batches()(step)
+        noise = draw_noise(streams(), torch.tensor(step), built.noise_like(batch), torch.float32)
+        _, info = built.step(state, batch, noise)
+        losses.append(info.loss.item() * len(batch.pixels))
+        norms.append(info.grad_norm.item())
+    assert rows[0].info["loss"] == pytest.approx(sum(losses) / 10, rel=1e-5)
+    assert rows[0].info["grad_norm"] == pytest.approx(sum(norms) / 3, rel=1e-5)
 
 
 def test_the_same_keys_give_the_same_bits():
-    for one, other in zip(tree.leaves(run()[0]), tree.leaves(run()[0]), strict=True):
-        assert torch.equal(one, other)
+    check_equal(run()[0], run()[0])
 
 
-class Synchronisations(TorchDispatchMode):
-    """Counts the operations that wait for a device's value."""
+def check_taken_up_again(resume):
+    """From every step on, a run that is left and taken up again ends with the same state and the same rows."""
+    state, rows, _, saved = run(epochs=2, log_every=2, wants=lambda step: True)
+    assert [int(progress.state.step) for progress in saved] == [1, 2, 3, 4, 5, 6]
+    for progress in saved:
+        step, taken_up = int(progress.state.step), Progress(tree.clone(progress.state), progress.pending)
+        again, later, *_ = run(progress=resume(taken_up), epochs=2, log_every=2, edge=donating)
+        check_equal(again, state)
+        assert [(row.step, row.info) for row in later] == [(row.step, row.info) for row in rows if row.step > step]
 
-    count = 0
+
+def test_a_run_can_be_left_and_taken_up_again_anywhere():
+    check_taken_up_again(lambda progress: progress)
+
+
+def test_forgetting_what_no_row_has_shown_is_rejected():
+    with pytest.raises(AssertionError):
+        check_taken_up_again(lambda progress: progress._replace(pending=progress.pending[:0]))
+
+
+def test_what_save_raises_ends_the_run():
+    class Stop(Exception):
+        pass
+
+    def save(progress):
+        raise Stop(int(progress.state.step))
+
+    built = algorithm()
+    hooks = Hooks(wants=lambda step: step == 5, save=save)
+    with pytest.raises(Stop, match="5"):
+        fit(
+            step_by_shape(built),
+            start(built),
+            batches(),
+            streams(),
+            epochs=3,
+            log_every=2,
+            hooks=hooks,
+            quiet=True,
+        )
+
+
+class Clock(Batches):
+    """Batches that know which step is under way."""
+
+    now = 0
+
+    def __call__(self, step):
+        self.now = step + 1
+        return super().__call__(step)
+
+
+class Dispatched(TorchDispatchMode):
+    """Notes at which steps an operation waits for a device's value."""
+
+    def __init__(self, clock, waits):
+        super().__init__()
+        self.clock, self.waits = clock, waits
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default):
+            self.waits.add(self.clock.now)
         return func(*args, **(kwargs or {}))
 
 
-def check_no_synchronisation(step):
-    built = algorithm(binarisation=data.DYNAMIC)
-    run_step, state = step(step_by_shape(built)), built.init(streams().init, Batch(images(4)))
-    with Synchronisations() as seen:
-        fit(run_step, state, images(12), streams(), epochs=2, batch_size=4, log_every=100, hooks=Hooks())
-    assert seen.count == 0
+class Called(TorchFunctionMode):
+    """Notes at which steps a tensor is read from Python; on the CPU `tolist` and `numpy` dispatch no operation."""
+
+    def __init__(self, clock, waits):
+        super().__init__()
+        self.clock, self.waits = clock, waits
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", "") in ("tolist", "numpy", "cpu", "item", "__array__"):
+            self.waits.add(self.clock.now)
+        return func(*args, **(kwargs or {}))
 
 
-def test_no_step_waits_for_the_device():
-    check_no_synchronisation(lambda step: step)
+def check_waits(edge, wrap=lambda built: built, skipping=False):
+    """Two epochs of three steps, a row at each end, a checkpoint after step 2: only there is the device waited for."""
+    built = wrap(algorithm(binarisation=data.DYNAMIC))
+    clock, waits, progress = Clock(images(12), streams().order, 4), set(), start(built)
+    with Dispatched(clock, waits), Called(clock, waits):
+        fit(
+            step_by_shape(built, edge),
+            progress,
+            clock,
+            streams(),
+            epochs=2,
+            log_every=100,
+            hooks=Hooks(wants=lambda step: step == 2),
+            skipping=skipping,
+            quiet=True,
+        )
+    assert waits == {0, 2, 3, 6}
 
 
-def test_a_step_that_reads_its_loss_is_rejected():
+@pytest.mark.parametrize("edge", [lambda step: step, donating], ids=["pure", "donated"])
+def test_no_step_waits_for_the_device_between_rows(edge):
+    check_waits(edge)
+
+
+def test_steps_that_may_be_skipped_do_not_wait_either():
+    check_waits(lambda step: step, skip_nonfinite, skipping=True)
+
+
+@pytest.mark.parametrize("read", [torch.Tensor.item, torch.Tensor.tolist, torch.Tensor.numpy, bool])
+def test_a_step_that_reads_its_loss_is_rejected(read):
     def reading(step):
         def run_and_read(*args):
             state, info = step(*args)
-            info.loss.item()
+            read(info.loss)
             return state, info
 
         return run_and_read
 
     with pytest.raises(AssertionError):
-        check_no_synchronisation(reading)
+        check_waits(reading)
 
 
-def test_every_epoch_visits_all_images_in_its_own_order():
-    built, visited = algorithm(), []
-    step = step_by_shape(built)
-    pixels = torch.arange(10, dtype=torch.uint8).unsqueeze(-1).expand(10, PIXELS).contiguous()
-
-    def spied(state, batch, keys):
-        visited.extend(batch.pixels[:, 0].tolist())
-        return step(state, batch, keys)
-
-    fit(
-        spied,
-        built.init(streams().init, Batch(pixels[:4])),
-        pixels,
-        streams(),
-        epochs=3,
-        batch_size=4,
-        log_every=9,
-        hooks=Hooks(),
-    )
-    epochs = [visited[i : i + 10] for i in (0, 10, 20)]
-    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
-    assert len({tuple(epoch) for epoch in epochs}) == 3
+def test_a_run_that_is_finished_does_nothing():
+    state, rows, *_ = run()
+    again, later, *_ = run(progress=begin(state))
+    assert again is state
+    assert later == []
+    assert math.isfinite(rows[-1].info["loss"])
+    assert begin(state).pending.shape == (0, len(Info._fields))

@@ -4,22 +4,23 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64
 from torch import Tensor
 
 from vae_fn import random, tree
 from vae_fn.data import Binarisation
-from vae_fn.distributions import has_closed_form
+from vae_fn.distributions import Distribution, NoClosedFormError, has_closed_form, kl, kl_by_dimension, log_ratio
 from vae_fn.models import VAE
-from vae_fn.models.objectives import elbo, elbo_sampled
-from vae_fn.types import Key, Params
+from vae_fn.models.objectives import forward
+from vae_fn.types import Key, Params, Pixels
 
 
 class Evaluation(NamedTuple):
     """Means over a data set in nats per example; `elbo = reconstruction - kl`.
 
     `protocol` names what the targets are (`grey`, `dynamic`, `fixed`). `se_noise` is the part of the ELBO's standard
-    error that comes from the noise draws, None where there is one draw.
+    error that comes from the noise draws, None where there is one draw. `kl_by_dimension` splits the KL over the latent
+    dimensions, None where it has no such closed form.
     """
 
     elbo: float
@@ -29,12 +30,17 @@ class Evaluation(NamedTuple):
     examples: int
     draws: int
     se_noise: float | None
+    kl_by_dimension: list[float] | None
+
+
+DRAWS = 10
+"""Draws of a chunk that are decoded at a time."""
 
 
 def evaluate_elbo(
     vae: VAE,
     params: Params,
-    images: UInt8[Tensor, "n d"],
+    images: Pixels,
     binarisation: Binarisation,
     key: Key,
     *,
@@ -43,8 +49,8 @@ def evaluate_elbo(
 ) -> Evaluation:
     """The ELBO with its terms, averaged over examples and over `draws` noise draws for each.
 
-    Each example has its own key, so that the noise is the same for every `chunk` of examples; a chunk and a draw at a
-    time bound the memory. Under `dynamic` each example is binarised once. The KL is the closed form where there is one.
+    Each example has its own key, so that the noise is the same for every `chunk` of examples; a chunk and ten draws at
+    a time bound the memory. Under `dynamic` each example is binarised once. The KL is the closed form where one exists.
 
     Raises:
         ValueError: no examples, or no draws.
@@ -57,29 +63,41 @@ def evaluate_elbo(
             _terms(vae, params, *part, binarisation, draws)
             for part in zip(images.split(chunk), noise_keys.split(chunk), target_keys.split(chunk), strict=True)
         ]
-    reconstruction, kl, variance = torch.cat(parts, 1).mean(1).tolist()
+    reconstruction, divergence, variance, *dimensions = torch.cat(parts, 1).mean(1).tolist()
     se_noise = math.sqrt(variance / (draws * len(images))) if draws > 1 else None
-    return Evaluation(reconstruction - kl, reconstruction, kl, binarisation.name, len(images), draws, se_noise)
+    elbo = reconstruction - divergence
+    return Evaluation(
+        elbo, reconstruction, divergence, binarisation.name, len(images), draws, se_noise, dimensions or None
+    )
 
 
 def _terms(
     vae: VAE,
     params: Params,
-    pixels: UInt8[Tensor, "b d"],
+    pixels: Pixels,
     noise_keys: Key,
     target_keys: Key,
     binarisation: Binarisation,
     draws: int,
-) -> Float64[Tensor, "3 b"]:
-    """Reconstruction, KL and the variance of one draw of the ELBO, for each example."""
+) -> Float64[Tensor, "terms b"]:
+    """Reconstruction, KL, the variance of one draw of the ELBO, and the KL of each dimension, for each example."""
     wide = torch.promote_types(tree.leaves(params)[0].dtype, torch.float32)
     targets = binarisation.apply(pixels, random.draw(target_keys, binarisation.noise_like(tuple(pixels.shape[1:]))))
     x = targets.to(wide)
     example = tree.shapes_of(vae.posterior, params, x[0], None)
     noise = random.draw(noise_keys, example.noise_like((draws,))).movedim(1, 0)
-    objective = elbo if has_closed_form(example, vae.prior(params, None)) else elbo_sampled
-    single = [objective(vae, params, x, one) for one in noise.split(1)]
-    reconstruction = torch.stack([terms.reconstruction for terms in single]).double()
-    kl = torch.stack([terms.kl for terms in single]).double()
-    variance = (reconstruction - kl).var(0) if draws > 1 else torch.zeros_like(kl[0])
-    return torch.stack([reconstruction.mean(0), kl.mean(0), variance])
+    runs = [forward(vae, params, x, some) for some in noise.split(DRAWS)]
+    reconstruction = torch.cat([run.log_likelihood for run in runs]).double()
+    q, p = runs[0].posterior, runs[0].prior
+    divergence = kl(q, p).expand_as(reconstruction) if has_closed_form(q, p) else log_ratio(q, p, noise)
+    variance = (reconstruction - divergence.double()).var(0) if draws > 1 else torch.zeros_like(reconstruction[0])
+    return torch.stack(
+        [reconstruction.mean(0), divergence.double().mean(0), variance, *_kl_by_dimension(q, p)],
+    )
+
+
+def _kl_by_dimension(posterior: Distribution, prior: Distribution) -> tuple[Float64[Tensor, " b"], ...]:
+    try:
+        return kl_by_dimension(posterior, prior).double().unbind(-1)
+    except NoClosedFormError:
+        return ()

@@ -1,113 +1,176 @@
-"""The training loop: epochs of steps, and rows for whoever listens."""
+"""The training loop: steps, rows for whoever listens, and the places where a run can be left and taken up again."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float32
 from torch import Tensor
 from tqdm import tqdm
 
-from vae_fn.data import batch_slices, epoch_order
+from vae_fn import tree
 from vae_fn.random import Streams
-from vae_fn.training.step import Batch, Info, State
+from vae_fn.training.batches import Batches
+from vae_fn.training.nonfinite import Run, all_finite, first_nonfinite
+from vae_fn.training.step import Info, State
+
+
+class Progress(NamedTuple):
+    """All that a run needs to go on from where it stands, next to its keys and data.
+
+    Attributes:
+        state: what the next step needs.
+        pending: what the steps since the last row reported, a row of `Info`'s numbers each.
+    """
+
+    state: State
+    pending: Float32[Tensor, "n fields"]
 
 
 class Row(NamedTuple):
-    """Training since the last row: `info` weighs examples equally (`grad_norm`: steps); `seconds` since the start."""
+    """Training since the last row.
+
+    Attributes:
+        step: steps done.
+        epoch: the epoch that the last of them belongs to, from 1.
+        info: means of `Info`: examples count equally (for `grad_norm`, steps do), skipped steps not at all; NaN where
+            all steps were skipped.
+        skipped: steps that were not finite and changed nothing.
+        examples_per_second: the speed since the last row.
+    """
 
     step: int
     epoch: int
     info: dict[str, float]
-    seconds: float
+    skipped: int
     examples_per_second: float
 
 
 class Hooks(NamedTuple):
-    """Who listens: `log(row)` at every row, the last of an epoch included; then `epoch(state, step, epoch)`."""
+    """Who listens, in this order.
+
+    Attributes:
+        log: `log(row)` at every row, the last of an epoch and of a run that is not finite included.
+        epoch: `epoch(state, step, epoch)` at the end of an epoch.
+        wants: `wants(step)` after every step: whether `save` is to be called.
+        save: `save(progress)`; what it raises ends the loop.
+    """
 
     log: Callable[[Row], None] = lambda row: None
     epoch: Callable[[State, int, int], None] = lambda state, step, epoch: None
+    wants: Callable[[int], bool] = lambda step: False
+    save: Callable[[Progress], None] = lambda progress: None
+
+
+def begin(state: State) -> Progress:
+    """The progress of a run that has done nothing yet."""
+    return Progress(state, torch.empty(0, len(Info._fields)))
 
 
 def fit(
-    run: Callable[[State, Batch, Streams], tuple[State, Info]],
-    state: State,
-    images: UInt8[Tensor, "n d"],
+    run: Run,
+    progress: Progress,
+    batches: Batches,
     streams: Streams,
     *,
     epochs: int,
-    batch_size: int,
     log_every: int,
     hooks: Hooks,
+    skipping: bool = False,
+    quiet: bool = False,
 ) -> State:
-    """Run all epochs and return the last state; the device is waited for at rows alone.
+    """Run the steps that are left of all epochs and return the last state.
+
+    The device is waited for at rows, and where `hooks.wants` the state, alone. There everything must be finite, or a
+    last row is written and the first step that was not is found by running again from the last such place.
 
     Args:
         run: a step that draws its own noise, as from `step_by_shape`; it may consume the state.
-        state: where to start.
-        images: the training images, resident on the state's device.
-        streams: the run's keys; `order` orders the epochs.
-        epochs: passes over the images, each in its own order; a short last batch is kept.
-        batch_size: images per step.
+        progress: where to start, as from `begin`.
+        batches: the batch of every step, on the state's device.
+        streams: the run's keys.
+        epochs: passes over the data in all.
         log_every: steps per row.
         hooks: who listens.
+        skipping: steps that are not finite leave the state alone (`skip_nonfinite`): they are counted and go on.
+        quiet: show no progress.
+
+    Raises:
+        NonFiniteStep: A step gave or left something that is not finite.
     """
-    slices = batch_slices(len(images), batch_size)
-    window, start, step = _Window(), time.perf_counter(), 0
-    with _progress(epochs * len(slices)) as bar:
-        for epoch in range(1, epochs + 1):
-            bar.set_description(f"epoch {epoch}/{epochs}")
-            order = epoch_order(streams.order, epoch - 1, len(images))
-            for part in slices:
-                state, info = run(state, Batch(images[order[part]]), streams)
-                step += 1
-                window.add(info, part.stop - part.start)
-                bar.update()
-                if step % log_every == 0 or part is slices[-1]:
-                    row = Row(step, epoch, *window.close(start))
-                    bar.set_postfix_str(_postfix(row), refresh=False)
-                    hooks.log(row)
-            hooks.epoch(state, step, epoch)
-            window.restart()
+    state, held = progress.state, tree.clone(progress.state)
+    start, steps = int(state.step), epochs * batches.per_epoch
+    window = _Window(list(progress.pending.unbind()), skipping, start, time.perf_counter())
+    with _progress(start, steps, quiet) as bar:
+        for step in range(start + 1, steps + 1):
+            state, info = run(state, batches(step - 1), streams)
+            window.add(info)
+            bar.update()
+            epoch, ends = (step - 1) // batches.per_epoch + 1, step % batches.per_epoch == 0
+            due, wanted = step % log_every == 0 or ends, hooks.wants(step)
+            lost = (due or wanted) and not all_finite(state if skipping else (state, window.stacked()))
+            if due or lost:
+                row = Row(step, epoch, *window.close(batches, step))
+                _show(bar, row, epochs)
+                hooks.log(row)
+            if lost:
+                raise first_nonfinite(run, held, step, batches, streams, skipping=skipping)
+            if due or wanted:
+                held = tree.clone(state)
+            if ends:
+                hooks.epoch(state, step, epoch)
+            if wanted:
+                hooks.save(Progress(state, window.stacked()))
+            if ends:
+                window.since = time.perf_counter()
     return state
 
 
 class _Window:
     """The steps since the last row; what they report stays on the device until the row is written."""
 
-    def __init__(self) -> None:
-        self.restart()
+    def __init__(self, infos: list[Tensor], skipping: bool, step: int, since: float):
+        self.infos, self.skipping, self.timed_from, self.since = infos, skipping, step, since
 
-    def restart(self) -> None:
-        self.infos: list[Info] = []
-        self.sizes: list[int] = []
-        self.since = time.perf_counter()
+    def add(self, info: Info) -> None:
+        self.infos.append(torch.stack(info))
 
-    def add(self, info: Info, size: int) -> None:
-        self.infos.append(info)
-        self.sizes.append(size)
+    def stacked(self) -> Float32[Tensor, "n fields"]:
+        return torch.stack(self.infos) if self.infos else torch.empty(0, len(Info._fields))
 
-    def close(self, start: float) -> tuple[dict[str, float], float, float]:
-        steps = torch.stack([torch.stack(info) for info in self.infos]).tolist()
-        total = sum(self.sizes)
-        means = dict.fromkeys(Info._fields, 0.0)
-        for size, values in zip(self.sizes, steps, strict=True):
-            for name, value in zip(Info._fields, values, strict=True):
-                means[name] += value * (1 / len(steps) if name == "grad_norm" else size / total)
+    def close(self, batches: Batches, step: int) -> tuple[dict[str, float], int, float]:
+        reports = self.stacked().tolist()
+        sizes = [batches.size(before) for before in range(step - len(reports), step)]
+        kept = [(r, size) for r, size in zip(reports, sizes, strict=True) if not self.skipping or not _skipped(r)]
         now = time.perf_counter()
-        speed = total / (now - self.since)
-        self.restart()
-        return means, now - start, speed
+        speed = sum(batches.size(before) for before in range(self.timed_from, step)) / (now - self.since)
+        self.infos, self.timed_from, self.since = [], step, now
+        return _means(kept), len(reports) - len(kept), speed
 
 
-def _postfix(row: Row) -> str:
+def _skipped(report: list[float]) -> bool:
+    return all(map(math.isnan, report))
+
+
+def _means(reports: list[tuple[list[float], int]]) -> dict[str, float]:
+    total = sum(size for _, size in reports)
+    means = dict.fromkeys(Info._fields, 0.0 if reports else math.nan)
+    for values, size in reports:
+        for name, value in zip(Info._fields, values, strict=True):
+            means[name] += value * (1 / len(reports) if name == "grad_norm" else size / total)
+    return means
+
+
+def _show(bar: tqdm, row: Row, epochs: int) -> None:
     terms = ", ".join(f"{name} {row.info[name]:.2f}" for name in ("loss", "reconstruction", "kl"))
-    return f"{terms}, {row.examples_per_second:,.0f} examples/s"
+    skipped = f", {row.skipped} skipped" if row.skipped else ""
+    bar.set_description(f"epoch {row.epoch}/{epochs}", refresh=False)
+    bar.set_postfix_str(f"{terms}, {row.examples_per_second:,.0f} examples/s{skipped}", refresh=False)
 
 
-def _progress(steps: int) -> tqdm:
+def _progress(start: int, steps: int, quiet: bool) -> tqdm:
     seconds_between = 0.2 if sys.stderr.isatty() else 15.0
-    return tqdm(total=steps, unit="step", dynamic_ncols=True, mininterval=seconds_between)
+    return tqdm(initial=start, total=steps, unit="step", dynamic_ncols=True, mininterval=seconds_between, disable=quiet)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vae_fn import random, tree
@@ -20,7 +20,7 @@ from vae_fn.random import Streams
 from vae_fn.training.clipping import clip_by_global_norm
 from vae_fn.training.optimizers import Optimizer
 from vae_fn.training.schedules import Schedule
-from vae_fn.types import Context, Key, Params, Shape, Tree
+from vae_fn.types import Context, Key, Params, Pixels, Shape, Tree
 
 Pose = Callable[[VAE, Tensor, Context, float | Tensor], Problem]
 """`pose(vae, x, context, beta)`: the problem that a batch of data poses, such as `elbo_problem`."""
@@ -29,7 +29,7 @@ Pose = Callable[[VAE, Tensor, Context, float | Tensor], Problem]
 class Batch(NamedTuple):
     """A batch as it lies in memory: pixel intensities, and what the model is conditioned on."""
 
-    pixels: UInt8[Tensor, "b d"]
+    pixels: Pixels
     context: Context = None
 
 
@@ -62,11 +62,15 @@ class Algorithm(NamedTuple):
         init: `init(key, batch) -> state`; of the batch only its context's values are read, to set up the estimator.
         noise_like: `noise_like(batch)` gives the noise specifications of a step on a batch of these shapes, under the
             names of the streams that they are drawn from.
+        targets: `targets(batch, noise)`: what the batch's pixels become, `(b, d)` in [0, 1].
+        estimate: `estimate(state, batch, noise)`: the objective and its gradient, which the step descends and clips.
         step: `step(state, batch, noise) -> (state, info)`.
     """
 
     init: Callable[[Key, Batch], State]
     noise_like: Callable[[Batch], dict[str, Tree]]
+    targets: Callable[[Batch, dict[str, Tree]], Float[Tensor, "b d"]]
+    estimate: Callable[[State, Batch, dict[str, Tree]], Estimate]
     step: Callable[[State, Batch, dict[str, Tree]], tuple[State, Info]]
 
 
@@ -118,18 +122,24 @@ def make_step(
         posterior = tree.shapes_of(posterior_noise, random.key(0, batch.pixels.device))
         return {"noise": posterior, "binarise": binarisation.noise_like(tuple(batch.pixels.shape))}
 
-    def step(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[State, Info]:
+    def targets(batch: Batch, noise: dict[str, Tree]) -> Tensor:
+        return binarisation.apply(batch.pixels, noise["binarise"])
+
+    def estimate(state: State, batch: Batch, noise: dict[str, Tree]) -> Estimate:
         wide = torch.promote_types(tree.leaves(state.params)[0].dtype, torch.float32)
-        x = binarisation.apply(batch.pixels, noise["binarise"]).to(wide)
-        problem = pose(vae, x, batch.context, 1.0 if beta is None else beta(state.step).to(wide))
-        estimate = estimator.estimate(problem, state.params, noise["noise"], state.estimator)
-        ascent = tree.scale(estimate.grads, 1 / estimate.value.numel())
+        weight = 1.0 if beta is None else beta(state.step).to(wide)
+        problem = pose(vae, targets(batch, noise).to(wide), batch.context, weight)
+        return estimator.estimate(problem, state.params, noise["noise"], state.estimator)
+
+    def step(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[State, Info]:
+        estimated = estimate(state, batch, noise)
+        ascent = tree.scale(estimated.grads, 1 / estimated.value.numel())
         clipped, norm = clip_by_global_norm(tree.scale(ascent, -1.0), clip_norm)
         params, optimizer_state = optimizer.update(clipped, state.optimizer, state.params)
-        info = _info(vae, state.params, batch.context, estimate, noise["noise"], norm)
-        return State(params, optimizer_state, estimate.state, state.step + 1), info
+        info = _info(vae, state.params, batch.context, estimated, noise["noise"], norm)
+        return State(params, optimizer_state, estimated.state, state.step + 1), info
 
-    return Algorithm(init, noise_like, step)
+    return Algorithm(init, noise_like, targets, estimate, step)
 
 
 def draw_noise(streams: Streams, step: Int[Tensor, ""], specs: dict[str, Tree], dtype: torch.dtype) -> dict[str, Tree]:

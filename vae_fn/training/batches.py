@@ -1,0 +1,32 @@
+"""The batch of every step of a run: a function of the step's number alone, so that any step can be taken up again."""
+
+from vae_fn.data import batch_slices, epoch_order
+from vae_fn.training.step import Batch
+from vae_fn.types import Key, Pixels
+
+
+class Batches:
+    """`batches(step)` is the batch of step 0, 1, ...; every epoch visits all images in its own order.
+
+    Attributes:
+        per_epoch: steps in an epoch; the last batch of an epoch may be short.
+    """
+
+    def __init__(self, images: Pixels, order: Key, batch_size: int):
+        """Cut images `(n, d)` into batches, in orders that the key gives."""
+        self.images, self._key = images, order
+        self._slices = batch_slices(len(images), batch_size)
+        self.per_epoch = len(self._slices)
+        self._order = (-1, images)  # the last epoch asked for, and its order
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of the step that so many steps went before."""
+        epoch, place = divmod(step, self.per_epoch)
+        if self._order[0] != epoch:
+            self._order = (epoch, epoch_order(self._key, epoch, len(self.images)))
+        return Batch(self.images[self._order[1][self._slices[place]]])
+
+    def size(self, step: int) -> int:
+        """The number of images in that batch."""
+        part = self._slices[step % self.per_epoch]
+        return part.stop - part.start

@@ -1,0 +1,60 @@
+"""Whether what steps gave and left is finite, and which of them was the first that was not."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from vae_fn import tree
+from vae_fn.random import Streams
+from vae_fn.training.batches import Batches
+from vae_fn.training.step import Batch, Info, State
+from vae_fn.types import Tree
+
+Run: TypeAlias = Callable[[State, Batch, Streams], tuple[State, Info]]
+"""A step that draws its own noise, as from `step_by_shape`."""
+
+
+class NonFiniteStep(Exception):
+    """A step gave or left something that is not finite.
+
+    Attributes:
+        state: the state before it.
+        batch: its batch.
+        found: whether the step was found: False where running again gave finite numbers, so that `state` and `batch`
+            are those of the last step done.
+    """
+
+    def __init__(self, state: State, batch: Batch, found: bool):
+        super().__init__(f"step {int(state.step) + 1} is not finite")
+        self.state, self.batch, self.found = state, batch, found
+
+
+def all_finite(values: Tree) -> Bool[Tensor, ""]:
+    """Whether every number in the tree is finite, on its device: the device is waited for only when this is read."""
+    leaves = [leaf for leaf in tree.leaves(values) if leaf.is_floating_point()]
+    return torch.stack([leaf.isfinite().all() for leaf in leaves]).all()
+
+
+def first_nonfinite(
+    run: Run, held: State, steps: int, batches: Batches, streams: Streams, *, skipping: bool
+) -> NonFiniteStep:
+    """The first step that gave or left something that is not finite, found by running the steps since `held` again.
+
+    Args:
+        run: the step, which gives the same numbers again.
+        held: a state that was checked; it is consumed.
+        steps: done by now, more than at `held`.
+        batches: the batch of every step.
+        streams: the run's keys.
+        skipping: what a step gives may be anything.
+    """
+    before, batch = held, batches(steps - 1)
+    for step in range(int(held.step), steps):
+        before, batch = tree.clone(held), batches(step)
+        held, info = run(held, batch, streams)
+        if not all_finite(held if skipping else (held, info)):
+            return NonFiniteStep(before, batch, found=True)
+    return NonFiniteStep(before, batch, found=False)
