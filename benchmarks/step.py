@@ -21,29 +21,28 @@ import tutorial_program
 from tqdm import tqdm
 
 from vae_fn import random
-from vae_fn.data import epoch_order, load_mnist
-from vae_fn.run.assemble import make_algorithm, make_data, make_model, make_streams
+from vae_fn.data import load_mnist
+from vae_fn.run.assemble import assemble
 from vae_fn.run.config import PRESETS
-from vae_fn.run.folder import environment, write_atomic
+from vae_fn.run.environment import environment
+from vae_fn.run.folder import write_atomic
+from vae_fn.run.train import initial_state
 from vae_fn.training.compiling import compile_step
-from vae_fn.training.step import Batch, step_by_shape
+from vae_fn.training.step import step_by_shape
 
 Step = Callable[[], None]
 
 
 def functional(edge: Callable) -> Step:
     """The package's step on the tutorial preset, as the training loop calls it."""
-    config = PRESETS["tutorial"]
-    dataset, protocol = make_data(config)
-    streams, images = make_streams(config), dataset.train.images
-    algorithm = make_algorithm(config, make_model(config), protocol, steps=1)
-    run = step_by_shape(algorithm, edge)
-    state = algorithm.init(streams.init, Batch(images[: config.batch_size]))
-    parts = itertools.cycle(epoch_order(streams.order, 0, len(images)).split(config.batch_size)[:-1])
+    parts = assemble(PRESETS["tutorial"])
+    run = step_by_shape(parts.algorithm, edge)
+    state = initial_state(parts)
+    full_batches = itertools.cycle(range(parts.batches.per_epoch - 1))
 
     def step() -> None:
         nonlocal state
-        state, _ = run(state, Batch(images[next(parts)]), streams)
+        state, _ = run(state, parts.batches(next(full_batches)), parts.streams)
 
     return step
 

@@ -24,7 +24,7 @@ def run(block: str) -> dict:
 def few_images(monkeypatch):
     mnist = data.load_mnist()
     few = Split(mnist.train.images[:300], mnist.train.labels[:300])
-    monkeypatch.setattr(data, "load_mnist", lambda: Dataset(few, None, few))
+    monkeypatch.setattr(data, "load_mnist", lambda: Dataset(few, None, few, (28, 28)))
 
 
 def test_the_pure_step_runs_and_is_short(few_images, fresh_compiler):

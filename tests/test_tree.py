@@ -1,6 +1,11 @@
+import itertools
+from typing import Any, NamedTuple
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils import _pytree as pytree
 
 from vae_fn import tree
 
@@ -43,6 +48,66 @@ def test_an_absent_part_is_no_leaf():
 def test_names_are_paths():
     nested = {"encoder": {"0.weight": torch.zeros(1)}, "pair": (torch.zeros(2), torch.zeros(3))}
     assert list(tree.flat_names(nested)) == ["encoder/0.weight", "pair/0", "pair/1"]
+
+
+leaves = st.none() | st.lists(st.integers(0, 3), max_size=2).map(tuple)
+nested = st.recursive(
+    leaves,
+    lambda parts: (
+        st.lists(parts, max_size=3)
+        | st.tuples(parts, parts).map(lambda pair: Pair(*pair))
+        | st.dictionaries(st.sampled_from(["0.weight", "0.bias", "encoder", "b"]), parts, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+class Pair(NamedTuple):
+    state: Any
+    pending: Any
+
+
+def is_shape(value):
+    return type(value) is tuple and all(type(size) is int for size in value)
+
+
+def filled_in(shapes, start):
+    """The tree of distinct tensors of these shapes."""
+    counter = itertools.count(start)
+    return pytree.tree_map(
+        lambda shape: None if shape is None else torch.full(shape, float(next(counter))), shapes, is_leaf=is_shape
+    )
+
+
+def check_inverse(from_names, shapes):
+    """From the names of one tree and the structure of another comes the first, absent parts where they were."""
+    original, like = filled_in(shapes, 1), filled_in(shapes, 100)
+    again = from_names(tree.flat_names(original), like)
+    found, structure = pytree.tree_flatten(again)
+    expected, same = pytree.tree_flatten(original)
+    assert structure == same
+    assert all(a is b for a, b in zip(found, expected, strict=True))
+
+
+@given(nested)
+def test_from_names_is_the_inverse_of_flat_names(shapes):
+    check_inverse(tree.from_names, shapes)
+
+
+def by_order(named, like):
+    leaves = iter(sorted(named))
+    return tree.map(lambda leaf: named[next(leaves)], like)
+
+
+@pytest.mark.parametrize("mutant", [by_order, lambda named, like: like, lambda named, like: dict(named)])
+def test_check_inverse_rejects(mutant):
+    with pytest.raises(AssertionError):
+        check_inverse(mutant, {"b": (2,), "encoder": {"0.weight": (), "0.bias": None}, "a": (3,)})
+
+
+def test_a_leaf_without_its_name_is_missing():
+    with pytest.raises(KeyError, match="encoder/b"):
+        tree.from_names({"encoder/a": torch.ones(1)}, {"encoder": {"a": torch.ones(1), "b": torch.ones(1)}})
 
 
 def test_shapes_are_known_without_computing():

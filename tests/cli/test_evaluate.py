@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 
+from vae_fn.cli import evaluate
 from vae_fn.cli.main import main
 from vae_fn.run.config import TrainConfig, to_toml
 
@@ -14,9 +15,10 @@ from vae_fn.run.config import TrainConfig, to_toml
 def run(tmp_path, monkeypatch):
     """A run folder, and an evaluation that returns what it was asked for."""
 
-    def evaluate_run(run, draws, key, device):
+    def evaluate_run(run, draws, key, device, checkpoint):
         terms = {"elbo": -140.0, "reconstruction": math.nan, "kl": 7.0, "se_noise": 0.0123}
-        return terms | {"protocol": "grey", "examples": 10_000, "draws": draws, "key": key, "device": device}
+        asked = {"draws": draws, "key": key, "device": device, "checkpoint": checkpoint}
+        return terms | {"protocol": "grey", "examples": 10_000} | asked
 
     module = ModuleType("vae_fn.run.evaluate")
     module.evaluate_run = evaluate_run
@@ -41,6 +43,23 @@ def test_evaluate_prints_and_writes(run, tmp_path, capsys):
 def test_evaluate_defaults_to_the_settings_of_the_run(run, capsys):
     assert main(["evaluate", str(run)]) == 0
     assert "13 draws each of the run's own noise" in capsys.readouterr().out
+
+
+def test_one_draw_has_no_standard_error(run, capsys):
+    assert main(["evaluate", str(run), "--draws", "1"]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line == "10000 test images weighted equally, 1 draw each of the run's own noise"
+
+
+def test_the_result_is_printed_even_if_it_cannot_be_written(run, tmp_path, monkeypatch, capsys):
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(evaluate, "write_json", fail)
+    assert main(["evaluate", str(run), "--json", str(tmp_path / "out.json")]) == 2
+    out, err = capsys.readouterr()
+    assert "test ELBO -140.00 nats" in out
+    assert err == "vae-fn evaluate: error: No space left on device: free some space or choose another place\n"
 
 
 def test_evaluate_needs_a_run_even_with_draws_given(run, capsys):
@@ -83,9 +102,11 @@ def test_another_fault_keeps_its_traceback(run, monkeypatch):
         main(["evaluate", str(run)])
 
 
-def test_the_device_reaches_the_evaluation(run, tmp_path):
-    assert main(["evaluate", str(run), "--device", "cuda:1", "--json", str(tmp_path / "out.json")]) == 0
-    assert json.loads((tmp_path / "out.json").read_text())["device"] == "cuda:1"
+def test_device_and_checkpoint_reach_the_evaluation(run, tmp_path):
+    out = tmp_path / "out.json"
+    assert main(["evaluate", str(run), "--device", "cuda:1", "--checkpoint", "best", "--json", str(out)]) == 0
+    written = json.loads(out.read_text())
+    assert (written["device"], written["checkpoint"]) == ("cuda:1", "best")
 
 
 def test_a_reader_who_leaves_early_sees_no_error():

@@ -1,11 +1,14 @@
+import contextlib
 import dataclasses
+import io
 
 import pytest
 from hypothesis import given, settings
 
 from tests.run.test_config import configs
-from vae_fn.cli.parse import parse_preset
-from vae_fn.run.config import PRESETS, TrainConfig
+from vae_fn.cli.main import main
+from vae_fn.cli.parse import value_of
+from vae_fn.run.config import PRESETS, TrainConfig, from_toml
 
 
 def to_args(config, but=()):
@@ -13,7 +16,7 @@ def to_args(config, but=()):
     args = [config.preset]
     for field in dataclasses.fields(config):
         option, value = field.name.replace("_", "-"), getattr(config, field.name)
-        if field.name in ("preset", *but):
+        if field.name in ("preset", *but) or value is None:
             continue
         if isinstance(value, bool):
             args.append(f"--{option}" if value else f"--no-{option}")
@@ -22,8 +25,15 @@ def to_args(config, but=()):
     return args
 
 
+def settings_of(args):
+    """What `--print-config` prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(["train", *args, "--print-config"]) == 0
+    return from_toml(printed.getvalue())
+
+
 def check_fixpoint(write, config):
-    assert parse_preset(PRESETS, write(config), prog="vae-fn train", description="") == config
+    assert settings_of(write(config)) == config
 
 
 @given(configs())
@@ -32,9 +42,22 @@ def test_command_line_round_trip(config):
     check_fixpoint(to_args, config)
 
 
-def test_fixpoint_rejects_a_lost_setting():
+@pytest.mark.parametrize("lost", ["compile", "keep_last", "data"])
+def test_fixpoint_rejects_a_lost_setting(lost):
+    config = TrainConfig(compile=False, keep_last=9, data="kmnist")
     with pytest.raises(AssertionError):
-        check_fixpoint(lambda config: to_args(config, but=("compile",)), TrainConfig(compile=False))
+        check_fixpoint(lambda config: to_args(config, but=(lost,)), config)
+
+
+@given(configs())
+@settings(max_examples=30)
+def test_what_print_config_prints_is_read_by_config(tmp_path_factory, config):
+    file = tmp_path_factory.mktemp("config") / "mine.toml"
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(["train", *to_args(config), "--print-config"]) == 0
+    file.write_text(printed.getvalue(), encoding="utf-8")
+    assert settings_of(["--config", str(file)]) == config
+    assert settings_of([f"--config={file}", "--epochs=7"]) == dataclasses.replace(config, epochs=7)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +69,26 @@ def test_fixpoint_rejects_a_lost_setting():
         (["quick", "--epochs=3"], dataclasses.replace(PRESETS["quick"], epochs=3)),
         (["--batch_size", "7", "--held_out=5"], TrainConfig(batch_size=7, held_out=5)),
         (["--batch_size", "7", "--batch-size", "8"], TrainConfig(batch_size=8)),
-        (
-            ["--weight-decay", "0", "--no-compile", "--overwrite"],
-            TrainConfig(weight_decay=0.0, compile=False, overwrite=True),
-        ),
-        (["--name", "None"], TrainConfig()),
+        (["--weight-decay", "0", "--no-compile"], TrainConfig(weight_decay=0.0, compile=False)),
+        (["--debug", "--data", "kmnist", "--overwrite"], TrainConfig(data="kmnist")),
     ],
 )
 def test_default_preset_and_spellings(args, expected):
-    assert parse_preset(PRESETS, args, prog="vae-fn train", description="") == expected
+    assert settings_of(args) == expected
+
+
+@pytest.mark.parametrize(
+    ("args", "value"),
+    [
+        ("--a 1", "1"),
+        ("--a=1", "1"),
+        ("--a 1 --a=2", "2"),
+        ("--a=2 --a 1", "1"),
+        ("--a -1", "-1"),
+        ("--a", None),
+        ("--a --b 3", None),
+        ("--ab 3 --b=--a", None),
+    ],
+)
+def test_value_of(args, value):
+    assert value_of("--a", args.split()) == value

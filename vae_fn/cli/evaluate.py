@@ -1,7 +1,5 @@
 """`vae-fn evaluate RUN`: the test ELBO of a run, with its terms."""
 
-import json as json_format
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +7,24 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from vae_fn.cli.output import check_json, write_json
 from vae_fn.cli.parse import parse
-from vae_fn.run.config import LARGEST, ConfigError
-from vae_fn.run.folder import open_run, read_config, with_nonfinite, write_atomic
+from vae_fn.run.checks import LARGEST, ConfigError
+from vae_fn.run.folder import open_run, read_config
+from vae_fn.run.metrics import with_nonfinite
 
-SUMMARY = "Evaluate a run on MNIST's test images: the ELBO with its terms."
+SUMMARY = "Evaluate a run on its test images: the ELBO with its terms."
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Evaluate a run on MNIST's test images: the ELBO with its terms, every image weighted equally."""
+    """Evaluate a run on its test images: the ELBO with its terms, every image weighted equally."""
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]
     """Folder of the run, such as runs/tutorial-0."""
+    checkpoint: str = "newest"
+    """Which of the run's saved parameters to use: newest, best (by the ELBO of held-out images), or a file in
+    RUN/checkpoints."""
     draws: int | None = None
     """Noise draws per image; by default the run's evaluation_draws."""
     key: int | None = None
@@ -30,6 +33,8 @@ class EvaluateConfig:
     """Where to compute: cpu, cuda, ...; by default where the run was trained."""
     json: Path | None = None
     """File to write the result to, as JSON."""
+    quiet: bool = False
+    """Print nothing but errors."""
 
     def __post_init__(self) -> None:
         most = LARGEST["evaluation_draws"]
@@ -37,10 +42,7 @@ class EvaluateConfig:
             raise ConfigError(f"draws must be positive and at most {most}, not {self.draws}")
         if self.key is not None and not 0 <= self.key < 2**63:
             raise ConfigError(f"key must lie between 0 and 2^63 - 1, not {self.key}")
-        if self.json is not None and not (self.json.is_file() or _can_be_made(self.json)):
-            raise ConfigError(f"json must be a file in an existing folder that you may write to, not {self.json}")
-        if self.json is not None and self.json.exists() and self.json.resolve().is_relative_to(self.run.resolve()):
-            raise ConfigError(f"json must not be a file of the run itself, as {self.json} is: give another path")
+        check_json(self.json, self.run)
 
 
 def main(args: Sequence[str]) -> None:
@@ -50,15 +52,12 @@ def main(args: Sequence[str]) -> None:
     from vae_fn.run.evaluate import evaluate_run
 
     draws = config.draws or settings.evaluation_draws
-    result = with_nonfinite(evaluate_run(config.run, draws, config.key, config.device))
-    print(f"{config.run}: {bound_line(result)}")
-    noise = "the run's own noise" if result["key"] is None else f"noise of key {result['key']}"
-    print(
-        f"{result['examples']} test images weighted equally, {result['draws']} draws each of {noise}; "
-        f"standard error from the noise {nats(result['se_noise'], 3)}"
-    )
+    result = with_nonfinite(evaluate_run(config.run, draws, config.key, config.device, config.checkpoint))
+    if not config.quiet:
+        print(f"{config.run}: {bound_line(result)}")
+        print(_noise_line(result))
     if config.json is not None:
-        write_atomic(config.json, json_format.dumps(result, indent=2, allow_nan=False) + "\n")
+        write_json(config.json, result)
 
 
 def bound_line(result: Mapping[str, Any]) -> str:
@@ -69,10 +68,13 @@ def bound_line(result: Mapping[str, Any]) -> str:
     )
 
 
+def _noise_line(result: Mapping[str, Any]) -> str:
+    noise = "the run's own noise" if result["key"] is None else f"noise of key {result['key']}"
+    draws = "1 draw" if result["draws"] == 1 else f"{result['draws']} draws"
+    error = "" if result["draws"] == 1 else f"; standard error from the noise {nats(result['se_noise'], 3)}"
+    return f"{result['examples']} test images weighted equally, {draws} each of {noise}{error}"
+
+
 def nats(value: float | None, digits: int = 2) -> str:
     """Write a value in nats; None, which stands for a value that is not finite, is named as such."""
     return "not finite" if value is None else f"{value:.{digits}f} nats"
-
-
-def _can_be_made(file: Path) -> bool:
-    return not file.exists() and file.parent.is_dir() and os.access(file.parent, os.W_OK)

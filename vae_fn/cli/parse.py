@@ -3,13 +3,14 @@
 import contextlib
 import difflib
 import io
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
-from tyro.conf import Positional, Suppress
+from tyro.conf import DisallowNone, Positional, Suppress
 
 from vae_fn.errors import UserError
 from vae_fn.run.config import field_types, in_words
@@ -54,6 +55,7 @@ def parse(
                 default=tyro.MISSING_NONPROP if default is None else default,
                 description=description,
                 return_unknown_args=True,
+                config=(DisallowNone,),
             )
     except SystemExit as stop:
         if not stop.code:
@@ -112,7 +114,7 @@ def _usage_error(box: str, settings: type, args: Sequence[str]) -> UsageError:
         needed = [field.name.upper() for field in fields(settings) if field.default is MISSING]
         return UsageError(f"missing argument: {' '.join(needed)}, see --help.")
     option, kind = named.group(1), options[named.group(1)]
-    value = _value(option, args)
+    value = value_of(option, args)
     if value is None:
         return UsageError(f"{option} needs a value: {in_words(kind)}.")
     near = difflib.get_close_matches(value, get_args(kind) if get_origin(kind) is Literal else (), n=1)
@@ -121,12 +123,12 @@ def _usage_error(box: str, settings: type, args: Sequence[str]) -> UsageError:
     )
 
 
-def _value(option: str, args: Sequence[str]) -> str | None:
-    """What the arguments give an option, the last time they name it."""
+def value_of(option: str, args: Sequence[str]) -> str | None:
+    """What the arguments give an option, the last time they name it; None if nothing, or another option follows."""
     value = None
-    for index, arg in enumerate(args):
+    for arg, following in itertools.pairwise([*args, "--"]):
         if arg == option:
-            value = args[index + 1] if index + 1 < len(args) else None
+            value = None if following.startswith("--") else following
         elif arg.startswith(f"{option}="):
             value = arg.partition("=")[2]
     return value
@@ -136,14 +138,18 @@ def _options(settings: type) -> dict[str, Any]:
     """The options of a dataclass and their types; those of a switch are both of its names."""
     hints, options = get_type_hints(settings, include_extras=True), {}
     for name, kind in field_types(settings).items():
-        if not {Suppress, Positional}.intersection(getattr(hints[name], "__metadata__", ())):
+        if isinstance(kind, type) and is_dataclass(kind):
+            options |= _options(kind)
+        elif not {Suppress, Positional}.intersection(getattr(hints[name], "__metadata__", ())):
             option = name.replace("_", "-")
             options |= {f"--{option}": kind} | ({f"--no-{option}": kind} if kind is bool else {})
     return options
 
 
 def _check_option(arg: str, options: Mapping[str, Any]) -> None:
-    option = arg.partition("=")[0]
+    option, equals, _ = arg.partition("=")
+    if equals and options.get(option) is bool:
+        raise UsageError(f"{option} is a switch and takes no value, see --help.")
     if option not in (*options, "--help", "-h"):
         near = difflib.get_close_matches(option, [*options, "--help"], n=1)
         hint = f"Did you mean {near[0]}?" if near else "See --help for the options."

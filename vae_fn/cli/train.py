@@ -1,25 +1,96 @@
-"""`vae-fn train [PRESET]`: train a VAE on MNIST."""
+"""`vae-fn train [PRESET]`: train a VAE, or go on with a run."""
 
-import json
+import json as json_format
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import OmitArgPrefixes
 
 from vae_fn.cli.evaluate import bound_line
-from vae_fn.cli.parse import parse_preset
-from vae_fn.run.config import PRESET_HELP, PRESETS
+from vae_fn.cli.output import check_json, write_json
+from vae_fn.cli.parse import UsageError, parse, parse_preset, value_of
+from vae_fn.run.checks import ConfigError
+from vae_fn.run.config import PRESET_HELP, PRESETS, TrainConfig, read_toml, to_toml
+from vae_fn.run.folder import read_config, run_of
 
-SUMMARY = "Train a VAE on MNIST and leave the results in a run folder."
+SUMMARY = "Train a VAE and leave the results in a run folder."
+
+PROG = "vae-fn train"
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to do, and with which settings."""
+
+    settings: OmitArgPrefixes[TrainConfig]
+    config: Path | None = None
+    """Start from the settings in this TOML file instead of a preset, such as the config.toml of a run."""
+    print_config: bool = False
+    """Print the settings as TOML, and do nothing else."""
+    resume: Path | None = None
+    """Go on with a run that was stopped: its folder, or one of its checkpoints. It keeps its settings."""
+    exact: bool = False
+    """With --resume: refuse to go on where versions, machine or threads are others, instead of warning."""
+    overwrite: bool = False
+    """Delete an earlier run of the same name first."""
+    json: Path | None = None
+    """File to write the summary of the run to, as JSON."""
+    quiet: bool = False
+    """Show no progress and no results; mistakes are still reported."""
+
+    def __post_init__(self) -> None:
+        if self.resume is None and self.exact:
+            raise ConfigError("exact says how to resume: give the run by --resume RUN")
+        if self.resume is not None and self.overwrite:
+            raise ConfigError("resume goes on with a run and overwrite deletes it: use one of them")
+        if self.resume is not None and self.config is not None:
+            raise ConfigError("a resumed run has its own settings: use --resume without --config")
+        new = self.settings.runs_dir / self.settings.run_name
+        check_json(self.json, new if self.resume is None else run_of(self.resume))
 
 
 def main(args: Sequence[str]) -> None:
     """Train, then print where the results are and what they are."""
+    options = _parse(args)
+    if options.print_config:
+        print(to_toml(options.settings), end="")
+        return
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of each machine without a GPU
+    if options.resume is None:
+        from vae_fn.run.train import train
+
+        run = train(options.settings, overwrite=options.overwrite, quiet=options.quiet)
+    else:
+        from vae_fn.run.resume import resume
+
+        run = resume(options.resume, options.settings, exact=options.exact, quiet=options.quiet)
+    summary = json_format.loads((run / "summary.json").read_text(encoding="utf-8"))
+    if options.json is not None:
+        write_json(options.json, summary | {"run": str(run)})
+    if not options.quiet:
+        print(f"results in {run}")
+        print(bound_line(summary["test"]))
+
+
+def _parse(args: Sequence[str]) -> TrainOptions:
     presets = "\n".join(f"  {name}: {text}" for name, text in PRESET_HELP.items())
     description = f"{SUMMARY}\n\nPresets, of which the first is the default:\n{presets}"
-    config = parse_preset(PRESETS, args, prog="vae-fn train", description=description)
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of each machine without a GPU
-    from vae_fn.run.train import train
+    if place := value_of("--resume", args):
+        start = read_config(run_of(Path(place)))
+    elif file := value_of("--config", args):
+        start = _read(Path(file))
+    else:
+        starts = {name: TrainOptions(preset) for name, preset in PRESETS.items()}
+        return parse_preset(starts, args, prog=PROG, description=description)
+    if args[0] in PRESETS:
+        raise UsageError(f"the preset {args[0]} and settings from a file exclude each other: leave out one of them.")
+    return parse(TrainOptions, args, PROG, TrainOptions(start), description)
 
-    run = train(config)
-    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-    print(f"results in {run}")
-    print(bound_line(summary["test"]))
+
+def _read(file: Path) -> TrainConfig:
+    try:
+        return read_toml(file)
+    except OSError as fault:
+        raise UsageError(f"{file}: {fault.strerror}: --config takes a TOML file, as --print-config writes") from fault

@@ -1,33 +1,98 @@
 """From settings to the parts of a run: data, model, algorithm. Training and evaluation build them here alike."""
 
+import math
+import os
+import shutil
+import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
-from vae_fn import gradients, models, random, tree
-from vae_fn.data import Binarisation, Dataset, binarisation, hold_out, load_mnist
+from vae_fn import gradients, models, random
+from vae_fn.data import Binarisation, Dataset, binarisation, hold_out, load, to_device
 from vae_fn.gradients import Estimator, estimators
 from vae_fn.models import VAE
 from vae_fn.random import Streams
-from vae_fn.run.config import ConfigError, TrainConfig
+from vae_fn.run.checks import ConfigError
+from vae_fn.run.config import TrainConfig
 from vae_fn.training import optimizers, schedules
+from vae_fn.training.batches import Batches
+from vae_fn.training.schedules import Schedule
+from vae_fn.training.skipping import skip_nonfinite
 from vae_fn.training.step import Algorithm, Pose, make_step
+from vae_fn.types import Shape
 
 DATA_SEED = 2**64 - 1
 """The stated key of what belongs to the data and not to a run: the fixed binarisation and the validation split."""
 
 
+class Parts(NamedTuple):
+    """What a training run is made of.
+
+    Attributes:
+        config: the settings.
+        dataset: the images, on the run's device.
+        protocol: how pixels become targets.
+        vae: the model.
+        streams: the keys.
+        algorithm: the training step.
+        batches: the batch of every step.
+        learning_rate: as a function of the steps before.
+        beta: the weight of the KL as a function of the steps before.
+    """
+
+    config: TrainConfig
+    dataset: Dataset
+    protocol: Binarisation
+    vae: VAE
+    streams: Streams
+    algorithm: Algorithm
+    batches: Batches
+    learning_rate: Schedule
+    beta: Schedule
+
+    @property
+    def steps(self) -> int:
+        """Training steps in all."""
+        return self.config.epochs * self.batches.per_epoch
+
+
+def assemble(config: TrainConfig) -> Parts:
+    """Make the parts of a run; everything that a user can have got wrong in them is found here.
+
+    Raises:
+        UserError: the device or the data cannot be used, a setting does not fit the data, or there is no compiler.
+    """
+    check_device(config)
+    check_compiler(config)
+    dataset, protocol = make_data(config)
+    vae, streams = make_model(config, dataset.shape), make_streams(config)
+    batches = Batches(dataset.train.images, streams.order, config.batch_size)
+    learning_rate = _learning_rate(config, config.epochs * batches.per_epoch)
+    beta = schedules.linear_warmup(_scalar(config, config.beta), config.kl_warmup)
+    algorithm = make_algorithm(config, vae, protocol, learning_rate, beta)
+    return Parts(config, dataset, protocol, vae, streams, algorithm, batches, learning_rate, beta)
+
+
 def make_data(config: TrainConfig) -> tuple[Dataset, Binarisation]:
-    """MNIST under the run's protocol, with its validation split, on its device."""
+    """The run's images under its protocol, with its validation split, on its device.
+
+    Raises:
+        DataError: the images cannot be had.
+        ConfigError: they are too few for the settings.
+    """
     binarise_key, split_key = random.split(random.key(DATA_SEED))
     protocol = binarisation(config.binarise)
-    dataset = hold_out(protocol.prepare(load_mnist(), binarise_key), config.held_out, split_key)
-    return tree.map(lambda leaf: leaf.to(config.device), dataset), protocol
+    dataset = load(config.data)
+    _check_sizes(config, len(dataset.train.images))
+    dataset = hold_out(protocol.prepare(dataset, binarise_key), config.held_out, split_key)
+    return to_device(dataset, config.device), protocol
 
 
-def make_model(config: TrainConfig) -> VAE:
-    """The tutorial's model at the run's widths."""
-    return models.tutorial(config.latents, config.hidden)
+def make_model(config: TrainConfig, shape: Shape) -> VAE:
+    """The tutorial's model at the run's widths, for images of a shape."""
+    return models.tutorial(config.latents, config.hidden, math.prod(shape))
 
 
 def make_streams(config: TrainConfig) -> Streams:
@@ -35,21 +100,24 @@ def make_streams(config: TrainConfig) -> Streams:
     return random.streams(random.key(config.key, config.device))
 
 
-def make_algorithm(config: TrainConfig, vae: VAE, protocol: Binarisation, steps: int) -> Algorithm:
-    """The training algorithm of a run of so many steps."""
+def make_algorithm(
+    config: TrainConfig, vae: VAE, protocol: Binarisation, learning_rate: Schedule, beta: Schedule
+) -> Algorithm:
+    """The training algorithm of a run."""
     pose, estimator = POSED[config.estimator]
     if config.free_bits:
         pose = _with_free_bits(config.free_bits)
-    return make_step(
+    algorithm = make_step(
         vae,
         pose,
         estimator(),
-        _optimizer(config, steps),
+        _optimizer(config, learning_rate),
         binarisation=protocol,
         samples=config.samples,
-        beta=_beta(config),
+        beta=None if config.beta == 1 and not config.kl_warmup else beta,
         clip_norm=config.clip_norm or float("inf"),
     )
+    return skip_nonfinite(algorithm) if config.skip_nonfinite else algorithm
 
 
 def check_device(config: TrainConfig) -> None:
@@ -65,6 +133,20 @@ def check_device(config: TrainConfig) -> None:
         raise ConfigError(
             f"device {config.device!r} cannot be used here ({reason}): use another --device, such as cpu"
         ) from error
+
+
+def check_compiler(config: TrainConfig) -> None:
+    """Look for the C++ compiler that a compiled step needs on a CPU.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if config.compile and config.device == "cpu" and not shutil.which(compiler.partition(" ")[0]):
+        raise ConfigError(
+            f"the step cannot be compiled here, as there is no C++ compiler {compiler!r}: "
+            "install g++, or name yours in CXX, or use --no-compile"
+        )
 
 
 POSED: dict[str, tuple[Pose, Callable[[], Estimator]]] = {
@@ -84,10 +166,16 @@ def _with_free_bits(free_bits: float) -> Pose:
     return lambda vae, x, context, beta: gradients.elbo_problem(vae, x, context, beta, free_bits)
 
 
-def _beta(config: TrainConfig) -> schedules.Schedule | None:
-    if config.beta == 1 and not config.kl_warmup:
-        return None
-    return schedules.linear_warmup(_scalar(config, config.beta), config.kl_warmup)
+def _check_sizes(config: TrainConfig, images: int) -> None:
+    if config.held_out >= images:
+        raise ConfigError(
+            f"held_out must leave a training image of the {images} that {config.data} has: "
+            f"use --held-out {images // 12} or another number below {images}"
+        )
+    if config.batch_size > images - config.held_out:
+        raise ConfigError(
+            f"batch_size {config.batch_size} is larger than the training set: use at most {images - config.held_out}"
+        )
 
 
 def _learning_rate(config: TrainConfig, steps: int) -> schedules.Schedule:
@@ -102,12 +190,11 @@ def _learning_rate(config: TrainConfig, steps: int) -> schedules.Schedule:
     return schedules.warmup_cosine(rate, config.warmup_steps, steps)
 
 
-def _optimizer(config: TrainConfig, steps: int) -> optimizers.Optimizer:
-    schedule = _learning_rate(config, steps)
+def _optimizer(config: TrainConfig, learning_rate: Schedule) -> optimizers.Optimizer:
     if config.optimizer == "sgd":
-        return optimizers.sgd(schedule, weight_decay=config.weight_decay)
+        return optimizers.sgd(learning_rate, weight_decay=config.weight_decay)
     family = {"adam": optimizers.adam, "adamw": optimizers.adamw}[config.optimizer]
-    return family(schedule, weight_decay=config.weight_decay)
+    return family(learning_rate, weight_decay=config.weight_decay)
 
 
 def _scalar(config: TrainConfig, value: float) -> torch.Tensor:

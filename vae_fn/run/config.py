@@ -3,41 +3,25 @@
 The text under each field is also its help on the command line.
 """
 
-import math
-import re
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 from tyro.conf import Suppress
 
-from vae_fn.errors import UserError
-
-TRAINING_IMAGES = 60_000
-"""Images in MNIST's training split."""
-
-LARGEST = {"latents": 65_536, "samples": 65_536, "evaluation_draws": 65_536, "key": 2**63 - 1}
-"""The largest values of what takes up memory, and the last seed."""
-
-LARGEST_NUMBER = 1e30
-"""The largest value of any other setting: float32 ends at 3e38."""
+from vae_fn.run.checks import ConfigError, check_combinations, check_places, check_ranges
 
 Estimator = Literal["pathwise", "pathwise-sampled", "stl", "score", "iwae", "dreg", "vimco", "rws"]
 
-IMPORTANCE_WEIGHTED = ("iwae", "dreg", "vimco", "rws")
-"""Estimators of the importance-weighted bound."""
-
-LEAVE_ONE_OUT = ("score", "vimco")
-"""Estimators whose baseline for one sample is the mean over the others."""
+DATA_NAMES = ("mnist", "fashion-mnist", "kmnist", "emnist")
+"""Data sets that have a name; anything else is a path."""
 
 _CONVERT: Mapping[Any, Callable[[Any], Any]] = {Path: Path, float: float}
-
-
-class ConfigError(UserError):
-    """A setting that is impossible or means nothing."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +30,8 @@ class TrainConfig:
 
     preset: Annotated[Literal["tutorial", "quick"], Suppress] = "tutorial"
     """Preset that the other settings started from."""
+    data: str = "mnist"
+    """Images: mnist, fashion-mnist, kmnist, emnist, or the path of a .npy, a .npz or a folder of IDX files."""
     epochs: int = 50
     """Passes over the training images."""
     batch_size: int = 128
@@ -79,7 +65,7 @@ class TrainConfig:
     binarise: Literal["grey", "dynamic", "fixed"] = "grey"
     """Pixels to model: grey intensities, black and white drawn afresh every step, or drawn once and kept."""
     held_out: int = 0
-    """Training images kept aside for validation, of 60,000."""
+    """Training images kept aside for validation (MNIST has 60,000)."""
     key: int = 0
     """Seed of everything random in the run; the same key gives the same run."""
     log_every: int = 100
@@ -94,15 +80,26 @@ class TrainConfig:
     """Folder in which the run's folder is made."""
     name: str | None = None
     """Name of the run's folder; by default the preset and the key, as in tutorial-0."""
-    overwrite: bool = False
-    """Delete an earlier run of the same name first."""
+    tensorboard: bool = True
+    """Write curves, pictures and histograms for TensorBoard into the run's folder."""
+    checkpoint_every: int = 0
+    """Training steps between two checkpoints; 0 for none but those at the end of each epoch, which are always there."""
+    keep_last: int = 2
+    """Newest checkpoints to keep."""
+    keep_best: bool = True
+    """Keep the checkpoint with the best validation ELBO as well (the test images never choose one)."""
+    skip_nonfinite: bool = False
+    """Skip and count the steps that give or leave a number that is not finite, instead of stopping at the first."""
 
     def __post_init__(self) -> None:
         for name, kind in field_types(TrainConfig).items():
             object.__setattr__(self, name, _typed(name, kind, getattr(self, name)))
-        _check_ranges(self)
-        _check_places(self)
-        _check_combinations(self)
+        if self.data and self.data not in DATA_NAMES:
+            whole = os.path.abspath(os.path.expanduser(self.data))  # a run may be taken up from elsewhere
+            object.__setattr__(self, "data", whole)
+        check_ranges(self)
+        check_places(self)
+        check_combinations(self)
 
     @property
     def run_name(self) -> str:
@@ -124,8 +121,9 @@ def from_toml(text: str) -> TrainConfig:
     """
     try:
         table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as fault:
-        raise ConfigError(f"not valid TOML: {fault}") from fault
+    except (ValueError, RecursionError) as fault:  # a number of thousands of digits is a plain ValueError
+        advice = "compare it with what `vae-fn train --print-config` prints"
+        raise ConfigError(f"not valid TOML ({fault}): {advice}") from fault
     types = field_types(TrainConfig)
     if unknown := [key for key in table if key not in types]:
         raise ConfigError(f"unknown setting {unknown[0]!r}: remove it, or see `vae-fn train --help` for the names")
@@ -134,17 +132,19 @@ def from_toml(text: str) -> TrainConfig:
     return TrainConfig(**{name: _typed(name, types[name], value) for name, value in table.items()})
 
 
-def check_name(name: str) -> None:
-    """Check that a run's name is one plain folder name.
+def read_toml(file: Path) -> TrainConfig:
+    """Read a file that holds what `to_toml` wrote.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: As `from_toml`, or the file is no text; the message names it.
+        OSError: It cannot be read.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][\w.+=,-]{0,99}", name, re.ASCII) or name == "None":
-        raise ConfigError(
-            f"name {name!r} cannot name a run: use at most 100 letters, digits and . _ + = , - "
-            "with a letter or digit first; the folder to put it in is --runs-dir"
-        )
+    try:
+        return from_toml(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as fault:
+        raise ConfigError(f"{file}: not a text, let alone TOML: give a file as --print-config writes it") from fault
+    except ConfigError as fault:
+        raise ConfigError(f"{file}: {fault}") from fault
 
 
 def field_types(settings: type) -> Mapping[str, Any]:
@@ -158,14 +158,14 @@ def in_words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
     plain = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
-    return plain.get(kind) or " or ".join(plain.get(part, "None") for part in get_args(kind))
+    return plain.get(kind) or " or ".join(plain[part] for part in get_args(kind) if part is not NoneType)
 
 
 def _typed(name: str, kind: Any, value: Any) -> Any:
     """Return the value as its field's type: whole numbers serve as floats and texts as paths, nothing else does."""
     number = isinstance(value, int) and not isinstance(value, bool)
     if number and not -(2**63) <= value < 2**63:
-        raise ConfigError(f"{name} must fit into 64 bits")
+        raise ConfigError(f"{name} must fit into 64 bits, not {value}")
     if get_origin(kind) is Literal:
         fits = value in get_args(kind)
     elif kind is Path:
@@ -177,63 +177,6 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
     if not fits:
         raise ConfigError(f"{name} must be {in_words(kind)}, not {value!r}")
     return _CONVERT[kind](value) if kind in _CONVERT else value
-
-
-def _check_ranges(config: TrainConfig) -> None:
-    positive = ("epochs", "batch_size", "learning_rate", "latents", "samples", "log_every", "evaluation_draws")
-    not_negative = ("warmup_steps", "weight_decay", "clip_norm", "beta", "kl_warmup", "free_bits", "key")
-    for name in positive + not_negative:
-        value, lowest = getattr(config, name), "positive" if name in positive else "0 or more"
-        if not math.isfinite(value) or value < 0 or (value == 0 and name in positive):
-            raise ConfigError(f"{name} must be {lowest} and finite, not {value!r}")
-        if value > LARGEST.get(name, LARGEST_NUMBER):
-            raise ConfigError(f"{name} must be at most {LARGEST.get(name, LARGEST_NUMBER):g}, not {value!r}")
-    if config.hidden < 8 or config.hidden % 8 or config.hidden > LARGEST["latents"]:
-        raise ConfigError(
-            "hidden must be a positive multiple of 8 (the last hidden layer is hidden/8 wide), at most "
-            f"{LARGEST['latents']}, not {config.hidden}"
-        )
-    if not 0 <= config.held_out < TRAINING_IMAGES:
-        raise ConfigError(f"held_out must lie between 0 and {TRAINING_IMAGES - 1}, not {config.held_out}")
-    if config.batch_size > TRAINING_IMAGES - config.held_out:
-        raise ConfigError(
-            f"batch_size {config.batch_size} is larger than the training set: use at most "
-            f"{TRAINING_IMAGES - config.held_out}"
-        )
-
-
-def _check_places(config: TrainConfig) -> None:
-    if config.name is not None:
-        check_name(config.name)
-    if not str(config.runs_dir).isprintable():
-        raise ConfigError(f"runs_dir must be a path of printable characters, not {str(config.runs_dir)!r}")
-    if not re.fullmatch(r"cpu|(cuda|mps|xpu)(:\d{1,3})?", config.device, re.ASCII):
-        raise ConfigError(f"device {config.device!r} is unknown: use cpu, cuda, cuda:1, mps or xpu")
-
-
-def _check_combinations(config: TrainConfig) -> None:
-    if config.estimator in LEAVE_ONE_OUT and config.samples < 2:
-        raise ConfigError(
-            f"the {config.estimator} estimator compares each sample with the others: use --samples 2 or more"
-        )
-    if config.beta == 0 and (config.kl_warmup or config.free_bits):
-        raise ConfigError("with beta 0 there is no KL term for kl_warmup or free_bits to act on: use a positive --beta")
-    if config.weight_decay * config.learning_rate >= 1:
-        raise ConfigError("weight_decay times learning_rate must be below 1, or each step overshoots zero")
-    if config.warmup_steps and config.schedule == "constant":
-        raise ConfigError("warmup_steps does nothing with a constant schedule: use --schedule warmup-cosine")
-    if config.free_bits and config.estimator != "pathwise":
-        raise ConfigError("free_bits needs the KL in closed form: use --estimator pathwise")
-    if config.estimator in IMPORTANCE_WEIGHTED:
-        if config.binarise == "grey":
-            raise ConfigError(
-                f"an importance-sampled bound ({config.estimator}) of grey pixels under a Bernoulli means nothing: "
-                "use --binarise dynamic"
-            )
-        if config.beta != 1 or config.kl_warmup:
-            raise ConfigError(
-                f"beta and kl_warmup have no meaning in the {config.estimator} bound: use --beta 1 --kl-warmup 0"
-            )
 
 
 PRESETS: dict[str, TrainConfig] = {

@@ -3,38 +3,27 @@
 A run is a folder with a `config.toml`. Nothing else is ever deleted.
 """
 
+import contextlib
 import difflib
-import importlib.metadata
-import json
-import math
-import numbers
+import errno
+import fcntl
 import os
-import platform
 import shutil
-import subprocess
-import sys
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from vae_fn.errors import UserError
-from vae_fn.run.config import ConfigError, TrainConfig, check_name, from_toml
+from vae_fn.run.checks import check_name
+from vae_fn.run.config import TrainConfig, read_toml
 
-METRICS = (
-    "step",
-    "epoch",
-    "split",
-    "protocol",
-    "elbo",
-    "reconstruction",
-    "kl",
-    "loss",
-    "grad_norm",
-    "seconds",
-    "examples_per_second",
-)
-"""The keys of a row of `metrics.jsonl`, in order; `nonfinite` follows them."""
+CHECKPOINTS = "checkpoints"
+"""Where in a run's folder its checkpoints are."""
+
+
+TEMPORARY = ".tmp"
+"""How the names of files end that are being written."""
 
 
 class RunError(UserError):
@@ -52,7 +41,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     target = path.resolve()
     if target.exists() and not target.is_file():
         raise RunError(f"{path} is not a regular file: give another path")
-    temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
+    temporary = target.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
     try:
         with temporary.open("xb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
@@ -63,12 +52,19 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def create_run(runs_dir: Path, name: str, overwrite: bool = False) -> Path:
-    """Make the folder of a new run; of two calls with one name, only one succeeds.
+def sweep(run: Path) -> None:
+    """Remove the unfinished files that a killed process left in a run, which this process must hold."""
+    for file in run.rglob(f".*{TEMPORARY}"):
+        file.unlink()
+
+
+def create_run(runs_dir: Path, name: str, files: Mapping[str, str], overwrite: bool = False) -> Path:
+    """Make the folder of a new run with its first files in it, at once: of two calls with one name one succeeds.
 
     Args:
         runs_dir: Where runs are kept; made if need be.
         name: The run's name, a plain folder name.
+        files: The contents of the files that make the folder a run, `config.toml` among them, by name.
         overwrite: Delete an earlier run of that name, if a run is what it is.
 
     Raises:
@@ -76,19 +72,53 @@ def create_run(runs_dir: Path, name: str, overwrite: bool = False) -> Path:
         RunError: The folder exists and may not be deleted, or cannot be made.
     """
     check_name(name)
-    path = runs_dir / name
+    path, making = runs_dir / name, runs_dir / f".{name}.{uuid.uuid4().hex}"
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
+        making.mkdir()
+        for file, content in files.items():
+            write_atomic(making / file, content)
         if overwrite and os.path.lexists(path):
             _delete_run(path)
-        path.mkdir()
-    except FileExistsError as fault:
-        if fault.filename != str(path):
-            raise RunError(f"{fault.filename} is a file, not a folder for runs: use another --runs-dir") from fault
-        raise RunError(f"{path} exists: choose another --name, or --overwrite to delete that run first") from fault
+        if os.path.lexists(path):  # if it were an empty folder, the next line would replace it
+            raise _in_the_way(path)
+        making.rename(path)
     except OSError as fault:
+        if isinstance(fault, FileExistsError) and fault.filename != str(making):
+            raise RunError(f"{fault.filename} is a file, not a folder for runs: use another --runs-dir") from fault
+        if fault.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise _in_the_way(path) from fault
         raise RunError(f"cannot make {path}: {fault.strerror}: use another --runs-dir") from fault
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
     return path
+
+
+@contextlib.contextmanager
+def hold(run: Path) -> Iterator[None]:
+    """Keep a run to this process while it writes; the hold ends with the process, however that ends.
+
+    Raises:
+        RunError: Another process holds the run.
+    """
+    folder = os.open(run, os.O_RDONLY)
+    try:
+        try:
+            _lock(folder)
+        except BlockingIOError as fault:
+            raise RunError(f"{run} is being written by another process: wait for it or stop it first") from fault
+        yield
+    finally:
+        os.close(folder)
+
+
+def _lock(folder: int) -> None:
+    """Lock an open folder; who only looks whether it is locked holds it for an instant, so try twice."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.1)
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def open_run(path: Path) -> Path:
@@ -100,10 +130,21 @@ def open_run(path: Path) -> Path:
     if (path / "config.toml").is_file():
         return path
     places = (path.parent, path.parent / "runs")
-    runs = {found.parent.name: found.parent for place in places for found in sorted(place.glob("*/config.toml"))}
+    runs = {found.parent.name: found.parent for place in places for found in sorted(place.glob("[!.]*/config.toml"))}
     near = [str(runs[name]) for name in difflib.get_close_matches(path.name, runs, n=3)]
     what = "has no config.toml, so it is not a run" if path.exists() else "does not exist"
     raise RunError(f"{path} {what}." + (f" Did you mean {' or '.join(near)}?" if near else " Give a run's folder."))
+
+
+def run_of(place: Path) -> Path:
+    """The run that a place, which is a run's folder or a checkpoint in it, belongs to.
+
+    Raises:
+        RunError: It belongs to none.
+    """
+    return open_run(
+        place.parent.parent if place.suffix == ".safetensors" and place.parent.name == CHECKPOINTS else place
+    )
 
 
 def read_config(run: Path) -> TrainConfig:
@@ -112,70 +153,19 @@ def read_config(run: Path) -> TrainConfig:
     Raises:
         ConfigError: Its `config.toml` is damaged or from another version; the message names the file.
     """
-    file = run / "config.toml"
-    try:
-        return from_toml(file.read_text(encoding="utf-8"))
-    except (ConfigError, UnicodeDecodeError) as fault:
-        raise ConfigError(f"{file}: {fault}") from fault
+    return read_toml(run / "config.toml")
 
 
-def with_nonfinite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace each NaN and infinity by None, and name those keys in a further key `nonfinite`."""
-    nonfinite = [key for key, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
-    return {key: None if key in nonfinite else value for key, value in values.items()} | {"nonfinite": nonfinite}
-
-
-def metrics_row(**values: Any) -> str:
-    """Return one row of `metrics.jsonl`, without its line end.
-
-    Args:
-        values: Any of `METRICS`; texts, and numbers of any kind that `float` takes. Absent ones become null.
-
-    Raises:
-        TypeError: A key is not one of `METRICS`.
-    """
-    if unknown := values.keys() - set(METRICS):
-        raise TypeError(f"not metrics: {sorted(unknown)}; use {METRICS}")
-    return json.dumps(with_nonfinite({key: _plain(values.get(key)) for key in METRICS}), allow_nan=False)
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read a `metrics.jsonl`; a last row that was cut off in the writing is left out.
-
-    Raises:
-        RunError: Any other row is not a JSON object.
-    """
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [_parse_row(path, number, line) for number, line in enumerate(lines[:-1], start=1)]
-
-
-def environment(device: str, generator: str) -> dict[str, Any]:
-    """Describe what a run's numbers depend on besides its settings.
-
-    Args:
-        device: The torch device of the run.
-        generator: Name of the random number generator in use.
-    """
-    import torch
-
-    processor = _processor()
-    return {
-        "python": platform.python_version(),
-        "vae_fn": _version("vae-fn"),
-        "torch": torch.__version__,
-        "numpy": _version("numpy"),
-        "platform": platform.platform(),
-        "processor": processor,
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else processor,
-        "threads": torch.get_num_threads(),
-        "generator": generator,
-        "git": _checkout(Path(__file__).parent),
-        "command": sys.argv,
-    }
+def _in_the_way(path: Path) -> RunError:
+    if not (path / "config.toml").is_file():
+        return RunError(f"{path} exists and is not a run: choose another --name")
+    return RunError(
+        f"{path} exists: go on with it by --resume {path}, choose another --name, or --overwrite to delete it first"
+    )
 
 
 def _delete_run(path: Path) -> None:
-    """Delete a folder whose `config.toml` is a run's."""
+    """Delete a folder whose `config.toml` is a run's and that no process is writing; it goes as a whole or stays."""
     try:
         if path.is_symlink():
             raise RunError("it is a symbolic link")
@@ -184,47 +174,5 @@ def _delete_run(path: Path) -> None:
         raise RunError(
             f"{path} exists and is not a run of this version: delete it by hand, or choose another --name"
         ) from fault
-    shutil.rmtree(path)
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str):
-        return value
-    return int(value) if isinstance(value, numbers.Integral) else float(value)
-
-
-def _parse_row(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError:
-        row = None
-    if not isinstance(row, dict):
-        raise RunError(f"{path}, line {number} is not a row of metrics: delete that line")
-    return row
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def _checkout(folder: Path) -> dict[str, Any] | None:
-    """Commit of the checkout that a package's folder belongs to, and whether it has been changed; None without one."""
-
-    def git(*args: str) -> str:
-        return subprocess.run(["git", "-C", folder, *args], check=True, capture_output=True, text=True).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", ".")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    with hold(path):
+        shutil.rmtree(path.rename(path.with_name(f".{path.name}.{uuid.uuid4().hex}")))

@@ -1,125 +1,127 @@
 """A training run, from its settings to a folder with everything that it was and gave."""
 
+import contextlib
 import json
 import math
-import time
+import signal
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vae_fn import random, tree
-from vae_fn.data import Binarisation, Dataset, batch_slices
-from vae_fn.errors import UserError
-from vae_fn.evaluation.elbo import Evaluation, evaluate_elbo
-from vae_fn.models import VAE
-from vae_fn.random import Streams
-from vae_fn.run.assemble import check_device, make_algorithm, make_data, make_model, make_streams
+from vae_fn.data import Dataset
+from vae_fn.run.assemble import Parts, assemble
+from vae_fn.run.checkpoints import Record, checkpoints
+from vae_fn.run.clinic import NonFiniteError, admit
 from vae_fn.run.config import TrainConfig, to_toml
-from vae_fn.run.folder import create_run, environment, metrics_row, with_nonfinite, write_atomic
-from vae_fn.run.parameters import save_parameters
+from vae_fn.run.environment import environment
+from vae_fn.run.folder import RunError, create_run, hold, write_atomic
+from vae_fn.run.interrupts import Interrupted, Interrupts
+from vae_fn.run.metrics import with_nonfinite
+from vae_fn.run.recorder import Recorder
+from vae_fn.run.tensorboard import Board
 from vae_fn.training.compiling import compile_step
-from vae_fn.training.loop import Hooks, Row, fit
+from vae_fn.training.loop import Progress, begin, fit
+from vae_fn.training.nonfinite import NonFiniteStep
 from vae_fn.training.step import Batch, State, step_by_shape
-from vae_fn.types import Params
-
-PARAMETERS = Path("checkpoints") / "final.safetensors"
 
 
-class NonFiniteError(UserError):
-    """Training has left the numbers."""
-
-
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, *, overwrite: bool = False, quiet: bool = False) -> Path:
     """Train as configured and return the run's folder.
 
     Everything that a user can have got wrong is found before the folder is made.
 
+    Args:
+        config: the settings.
+        overwrite: delete an earlier run of the same name first.
+        quiet: show no progress.
+
     Raises:
-        UserError: a device, data set or folder cannot be used, or the loss is not finite.
+        UserError: a device, data set or folder cannot be used, or something is not finite.
+        Interrupted: a signal stopped the run, which is saved.
     """
-    check_device(config)
-    dataset, protocol = make_data(config)
-    vae, streams = make_model(config), make_streams(config)
-    steps = config.epochs * len(batch_slices(len(dataset.train.images), config.batch_size))
-    algorithm = make_algorithm(config, vae, protocol, steps)
-    state = algorithm.init(streams.init, Batch(dataset.train.images[: config.batch_size]))
-
-    folder = create_run(config.runs_dir, config.run_name, config.overwrite)
-    write_atomic(folder / "config.toml", to_toml(config))
-    write_atomic(folder / "environment.json", _json(environment(config.device, random.GENERATOR)))
-    start = time.perf_counter()
-    with (folder / "metrics.jsonl").open("a", encoding="utf-8", buffering=1) as metrics:
-        recorder = _Recorder(config, vae, dataset, protocol, streams, metrics, start)
-        state = fit(
-            step_by_shape(algorithm, compile_step) if config.compile else step_by_shape(algorithm),
-            state,
-            dataset.train.images,
-            streams,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            log_every=config.log_every,
-            hooks=Hooks(recorder.log, recorder.epoch),
-        )
-    (folder / PARAMETERS).parent.mkdir()
-    save_parameters(folder / PARAMETERS, state.params)
-    test = recorder.test(state.params)
-    summary = {
-        "parameters": tree.size(state.params),
-        "steps": steps,
-        "seconds": time.perf_counter() - start,
-        "test": with_nonfinite(test._asdict()),
-    }
-    write_atomic(folder / "summary.json", _json(summary))
-    if not math.isfinite(test.elbo):
-        raise NonFiniteError(f"the test ELBO is not finite: try a smaller --learning-rate (the run is in {folder})")
-    return folder
+    parts = assemble(config)
+    state, record = initial_state(parts), beginning(parts)
+    files = {"config.toml": record.config, "environment.json": as_json(record.environment)}
+    run = create_run(config.runs_dir, config.run_name, files, overwrite)
+    with hold(run):
+        return carry_on(parts, run, begin(state), record, quiet=quiet)
 
 
-class _Recorder:
-    """Writes the rows of `metrics.jsonl`, and stops a run whose loss is not finite."""
+def initial_state(parts: Parts) -> State:
+    """The state before the first step."""
+    example = Batch(parts.dataset.train.images[: parts.config.batch_size])
+    return parts.algorithm.init(parts.streams.init, example)
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        vae: VAE,
-        dataset: Dataset,
-        protocol: Binarisation,
-        streams: Streams,
-        metrics: Any,
-        start: float,
+
+def beginning(parts: Parts) -> Record:
+    """Where a run stands before its first step, and what it depends on."""
+    config = parts.config
+    here = environment(config.device, random.GENERATOR) | {"compile": config.compile}
+    return Record(0, 0, 0, 0, 0.0, 0, None, to_toml(config), here, checksum(parts.dataset), list(parts.dataset.shape))
+
+
+def checksum(dataset: Dataset) -> int:
+    """CRC-32 of the training images, as the model is trained on them."""
+    return zlib.crc32(dataset.train.images.cpu().contiguous().numpy().data)
+
+
+def carry_on(parts: Parts, run: Path, progress: Progress, record: Record, *, quiet: bool) -> Path:
+    """Train a run, which stands at `record`, to its end and write its summary."""
+    config = parts.config
+    step = step_by_shape(parts.algorithm, compile_step) if config.compile else step_by_shape(parts.algorithm)
+    with (
+        Interrupts() as interrupts,
+        _saying_how_to_go_on(run),
+        (run / "metrics.jsonl").open("a", encoding="utf-8", buffering=1) as metrics,
+        Board(run / "tensorboard", parts, record.step) if config.tensorboard else contextlib.nullcontext() as board,
     ):
-        self.config, self.vae, self.dataset, self.protocol = config, vae, dataset, protocol
-        self.streams, self.metrics, self.start = streams, metrics, start
-
-    def log(self, row: Row) -> None:
-        """A row of training."""
-        self._write(split="train", **row._asdict() | row.info)
-        for name in ("loss", "grad_norm"):
-            if not math.isfinite(row.info[name]):
-                raise NonFiniteError(
-                    f"{name} is not finite at or before step {row.step}: try a smaller --learning-rate "
-                    f"(rows up to there are in {self.metrics.name}; --overwrite replaces them)"
-                )
-
-    def epoch(self, state: State, step: int, epoch: int) -> None:
-        """A row of evaluation with one noise draw: on held-out images, or as in the tutorial on the test images."""
-        split = "validation" if self.dataset.validation else "test"
-        images = (self.dataset.validation or self.dataset.test).images
-        result = self._evaluate(state.params, images, key=epoch, draws=1)
-        terms = {"elbo": result.elbo, "reconstruction": result.reconstruction, "kl": result.kl}
-        self._write(step=step, epoch=epoch, split=split, seconds=time.perf_counter() - self.start, **terms)
-
-    def test(self, params: Params) -> Evaluation:
-        """The result of the run; `vae_fn.run.evaluate` repeats it."""
-        return self._evaluate(params, self.dataset.test.images, key=0, draws=self.config.evaluation_draws)
-
-    def _evaluate(self, params: Params, images: Any, key: int, draws: int) -> Evaluation:
-        stream = random.fold_in(self.streams.evaluation, key)
-        return evaluate_elbo(self.vae, params, images, self.protocol, stream, draws=draws)
-
-    def _write(self, **values: Any) -> None:
-        values.pop("info", None)
-        self.metrics.write(metrics_row(protocol=self.protocol.name, **values) + "\n")
+        recorder = Recorder(parts, run, record, metrics, board, interrupts)
+        try:
+            state = fit(
+                step,
+                progress,
+                parts.batches,
+                parts.streams,
+                epochs=config.epochs,
+                log_every=config.log_every,
+                hooks=recorder.hooks(),
+                skipping=config.skip_nonfinite,
+                quiet=quiet,
+            )
+        except NonFiniteStep as fault:
+            raise admit(parts, run, fault) from fault
+        test = recorder.test(state.params)
+        summary = {
+            "parameters": tree.size(state.params),
+            "steps": parts.steps,
+            "seconds": recorder.seconds(),
+            "skipped": recorder.record.skipped,
+            "test": with_nonfinite(test._asdict()),
+        }
+        write_atomic(run / "summary.json", as_json(summary))
+    if not math.isfinite(test.elbo):
+        raise NonFiniteError(f"the test ELBO is not finite: try a smaller --learning-rate (the run is in {run})")
+    return run
 
 
-def _json(content: dict[str, Any]) -> str:
+@contextlib.contextmanager
+def _saying_how_to_go_on(run: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        where = f"{fault.filename}: " if fault.filename else ""
+        raise RunError(f"{where}{fault.strerror}: mend that, then {_how_to_go_on(run)}") from fault
+    except KeyboardInterrupt as fault:
+        raise Interrupted(f"stopped at once; {_how_to_go_on(run)}", signal.SIGINT) from fault
+
+
+def _how_to_go_on(run: Path) -> str:
+    steps = [str(int(path.stem.removeprefix("step-"))) for path in checkpoints(run)[:1]]
+    return f"go on from step {' '.join(steps) or '0'} with --resume {run}"
+
+
+def as_json(content: dict[str, Any]) -> str:
+    """JSON for people to read, and for machines."""
     return json.dumps(content, indent=2, allow_nan=False) + "\n"

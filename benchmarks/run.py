@@ -1,0 +1,122 @@
+"""What surrounds the steps of a run: time to the first step, the share of logging, evaluation and checkpoints, memory.
+
+    .venv/bin/python benchmarks/run.py
+
+Trains the tutorial preset in processes of their own and writes results/run.json.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tabulate import tabulate
+
+from vae_fn import random
+from vae_fn.run.environment import environment
+from vae_fn.run.folder import write_atomic
+
+RESULTS = Path(__file__).parent / "results" / "run.json"
+
+TO_THE_FIRST_STEP = """
+import os, sys, time
+from vae_fn.training import loop
+original = loop._Window.add
+def spied(self, info):
+    original(self, info)
+    float(info.loss)
+    print(time.time(), file=sys.stderr)
+    os._exit(0)
+loop._Window.add = spied
+"""
+
+OVERHEAD = """
+import json, resource, sys, time
+from vae_fn.run import recorder, train
+spent = dict.fromkeys(("rows", "evaluation", "tensorboard", "checkpoints", "loop"), 0.0)
+def timed(name, fn):
+    def inner(*args, **rest):
+        start = time.perf_counter()
+        result = fn(*args, **rest)
+        spent[name] += time.perf_counter() - start
+        return result
+    return inner
+recorder.metrics_row = timed("rows", recorder.metrics_row)
+recorder.evaluate_elbo = timed("evaluation", recorder.evaluate_elbo)
+recorder.Board.pictures = timed("tensorboard", recorder.Board.pictures)
+recorder.Board.scalars = timed("tensorboard", recorder.Board.scalars)
+recorder.save_checkpoint = timed("checkpoints", recorder.save_checkpoint)
+train.fit = timed("loop", train.fit)
+import atexit
+def report():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print("REPORT" + json.dumps(spent | {"peak_mb": usage.ru_maxrss / 1024}))
+atexit.register(report)
+"""
+
+COMMAND = "from vae_fn.cli.main import main; raise SystemExit(main())"
+
+
+def command(*args: str, prelude: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, after a prelude."""
+    return subprocess.run(
+        [sys.executable, "-c", f"{prelude}\n{COMMAND}", *args], capture_output=True, text=True, check=True
+    )
+
+
+def first_step(runs: str) -> float:
+    """Seconds from the start of the process to the end of the first compiled step."""
+    start = time.time()
+    result = command("train", "--quiet", "--runs-dir", runs, "--overwrite", prelude=TO_THE_FIRST_STEP)
+    return float(result.stderr.strip().splitlines()[-1]) - start
+
+
+def overhead(runs: str, epochs: int) -> dict[str, float]:
+    """Seconds of a run's loop and of its parts, without the first epoch, which compiles; peak memory in MB."""
+    args = ("train", "--quiet", "--runs-dir", runs, "--overwrite", "--epochs")
+    short, long = (
+        json.loads(command(*args, str(count), prelude=OVERHEAD).stdout.split("REPORT")[1]) for count in (1, 1 + epochs)
+    )
+    return {name: long[name] - short[name] for name in short} | {"peak_mb": long["peak_mb"]}
+
+
+def help_time() -> float:
+    """Seconds that `vae-fn train --help` takes."""
+    start = time.perf_counter()
+    command("train", "--help")
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=5, help="epochs to measure")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="where to write the result")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as runs:
+        first_step(runs)  # fills the cache
+        warm, asked = (min(measure() for _ in range(3)) for measure in (lambda: first_step(runs), help_time))
+        spent = overhead(runs, options.epochs)
+    share = {name: spent[name] / spent["loop"] for name in ("rows", "evaluation", "tensorboard", "checkpoints")}
+    result = {
+        "help_s": asked,
+        "first_step_warm_s": warm,
+        "seconds_per_epoch": spent["loop"] / options.epochs,
+        "share": share | {"total": sum(share.values())},
+        "peak_mb": spent["peak_mb"],
+        "load": os.getloadavg(),
+        "environment": environment("cpu", random.GENERATOR),
+    }
+    write_atomic(options.json, json.dumps(result, indent=2) + "\n")
+    shown = {"help": f"{asked:.2f} s", "first step, cache warm": f"{warm:.1f} s"}
+    shown |= {f"share of {name}": f"{value:.1%}" for name, value in result["share"].items()}
+    print(tabulate([*shown.items(), ("peak memory", f"{spent['peak_mb']:.0f} MB")]))
+    print(f"written to {options.json}")
+
+
+if __name__ == "__main__":
+    main()

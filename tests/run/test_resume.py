@@ -1,0 +1,264 @@
+"""Going on with a run: what must be the same, what may differ, and what is said."""
+
+import os
+import signal
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.run.runs import check_equal, finish, options, rows, write_images
+from vae_fn.run import resume as module
+from vae_fn.run.checkpoints import checkpoints, read_record
+from vae_fn.run.checks import ConfigError
+from vae_fn.run.config import TrainConfig, to_toml
+from vae_fn.run.folder import RunError, hold, read_config, write_atomic
+from vae_fn.run.interrupts import Interrupted
+from vae_fn.run.recorder import Recorder
+from vae_fn.run.resume import resume
+from vae_fn.run.train import train
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return write_images(tmp_path_factory.mktemp("images"))
+
+
+def settings(images, folder, **changes):
+    fixed = {"data": str(images), "runs_dir": folder, "name": "small", "batch_size": 16, "hidden": 8, "held_out": 80}
+    often = {"epochs": 2, "log_every": 7, "checkpoint_every": 9, "keep_last": 3, "evaluation_draws": 2}
+    return TrainConfig(**fixed | often | {"compile": False, "tensorboard": False} | changes)
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """`stop_at(step)` sends this process a SIGTERM after the row of a step."""
+
+    def arrange(step):
+        original = Recorder._log
+
+        def spied(self, row):
+            original(self, row)
+            if row.step == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        monkeypatch.setattr(Recorder, "_log", spied)
+
+    return arrange
+
+
+@pytest.fixture
+def stopped(images, tmp_path, stop_at):
+    """A run that was stopped after the row of step 14, of 40, and its settings."""
+    config = settings(images, tmp_path / "stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "_log", Recorder._log)
+        stop_at(14)
+        with pytest.raises(Interrupted) as stop:
+            train(config, quiet=True)
+        assert stop.value.signal == signal.SIGTERM
+    stop_at(-1)
+    return tmp_path / "stopped" / "small", config
+
+
+ALGORITHMS = {
+    "pathwise": {},
+    "dynamic, weighted, sgd": {"binarise": "dynamic", "estimator": "dreg", "samples": 2, "optimizer": "sgd"},
+    "schedules": {"schedule": "warmup-cosine", "warmup_steps": 5, "kl_warmup": 30},
+    "skipping": {"skip_nonfinite": True},
+    "fixed": {"binarise": "fixed", "latents": 3},
+}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_resumed_run_has_the_bits_of_one_that_was_not_stopped(images, tmp_path, stop_at, algorithm):
+    whole = train(settings(images, tmp_path / "whole", **ALGORITHMS[algorithm]), quiet=True)
+    config = settings(images, tmp_path / "resumed", **ALGORITHMS[algorithm])
+    stop_at(14)
+    with pytest.raises(Interrupted, match="stopped at step 15 of 40, saved in"):
+        train(config, quiet=True)
+    assert resume(tmp_path / "resumed" / "small", config, exact=True, quiet=True) == tmp_path / "resumed" / "small"
+    check_equal(tmp_path / "resumed" / "small", whole)
+
+
+def test_a_compiled_run_resumes_to_the_bit(images, tmp_path, stop_at, fresh_compiler):
+    whole = train(settings(images, tmp_path / "whole", compile=True), quiet=True)
+    config = settings(images, tmp_path / "resumed", compile=True)
+    stop_at(14)
+    with pytest.raises(Interrupted):
+        train(config, quiet=True)
+    torch.compiler.reset()
+    resume(tmp_path / "resumed" / "small", config, exact=True, quiet=True)
+    check_equal(tmp_path / "resumed" / "small", whole)
+
+
+def test_an_older_checkpoint_between_two_rows_goes_on_to_the_same_end(images, tmp_path):
+    config = settings(images, tmp_path / "again")
+    whole, run = train(replace(config, runs_dir=tmp_path / "whole"), quiet=True), train(config, quiet=True)
+    middle = next(path for path in checkpoints(run) if read_record(path).step == 36)
+    (run / "summary.json").unlink()
+    resume(middle, config, quiet=True)
+    check_equal(run, whole)
+
+
+def test_more_epochs_go_on_as_if_they_had_been_asked_for_at_first(images, tmp_path):
+    whole = train(settings(images, tmp_path / "whole", epochs=4), quiet=True)
+    run = train(settings(images, tmp_path / "longer"), quiet=True)
+    config = read_config(run)
+    with pytest.raises(RunError, match="is finished: see it with"):
+        resume(run, config)
+    resume(run, replace(config, epochs=4), quiet=True)
+    assert read_config(run).epochs == 4
+    check_equal(run, whole)
+
+
+def test_a_changed_setting_is_refused_and_nothing_is_changed(stopped):
+    run, config = stopped
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    changes = {"beta": 2.0, "batch_size": 8, "learning_rate": 1.0, "key": 1, "log_every": 5, "epochs": 1, "hidden": 16}
+    for name, value in changes.items():
+        with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} is .* a resumed run keeps its settings"):
+            resume(run, replace(config, **{name: value}))
+    with pytest.raises(ConfigError, match="--epochs is 2"):
+        resume(run, replace(config, epochs=3, schedule="warmup-cosine"))
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_what_changes_no_number_may_change(stopped):
+    run, config = stopped
+    resume(run, replace(config, checkpoint_every=0, keep_last=1, tensorboard=True), exact=True, quiet=True)
+    assert len(checkpoints(run)) == 1
+    assert read_config(run).keep_last == 1
+
+
+@pytest.mark.parametrize("changed", ["threads", "torch", "device", "git", "compile"])
+def test_another_environment_is_one_line_or_with_exact_an_error(stopped, monkeypatch, capsys, changed):
+    run, config = stopped
+    original = module.beginning
+
+    def elsewhere(parts):
+        record = original(parts)
+        return record._replace(environment=record.environment | {changed: "another"})
+
+    monkeypatch.setattr(module, "beginning", elsewhere)
+    with pytest.raises(RunError, match=f"not exact: {changed} was .* and is another: restore that"):
+        resume(run, config, exact=True)
+    resume(run, config, quiet=True)
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"resumed, but perhaps not to the bit: {changed} was")
+    assert printed.count("\n") == 1
+
+
+def test_the_same_environment_is_no_word(stopped, capsys):
+    run, config = stopped
+    resume(run, config, quiet=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_another_generator_is_refused(stopped, monkeypatch):
+    run, config = stopped
+    monkeypatch.setattr(module.random, "GENERATOR", "dice")
+    with pytest.raises(RunError, match=r"drew its random numbers with .* here there is dice: resume it with torch"):
+        resume(run, config)
+
+
+def test_other_images_are_refused(stopped, tmp_path):
+    run, config = stopped
+    others = np.load(config.data)
+    others[:, 0, 0] ^= 1
+    np.save(tmp_path / "others.npy", others)
+    write_atomic(run / "config.toml", to_toml(replace(config, data=str(tmp_path / "others.npy"))))
+    with pytest.raises(RunError, match="the training images are not those that"):
+        resume(run, read_config(run))
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_offered_one_goes_on(images, stopped, tmp_path):
+    run, config = stopped
+    newest, older = checkpoints(run)[:2]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.raises(RunError, match=f"go on from the one before it with --resume {older}"):
+        resume(run, config)
+    assert resume(older, config, quiet=True) == run
+    check_equal(run, train(settings(images, tmp_path / "whole"), quiet=True))
+
+
+def test_lost_rows_are_refused(stopped):
+    run, config = stopped
+    metrics = run / "metrics.jsonl"
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(RunError, match="has 1 rows, but 2 were written: restore the file"):
+        resume(run, config)
+
+
+def test_a_run_that_another_process_writes_is_left_alone(stopped):
+    run, _ = stopped
+    with hold(run):
+        status, err = finish("train", "--resume", run)
+    assert status == 2
+    assert f"{run} is being written by another process" in err
+    assert len(rows(run)) == 2
+
+
+def test_a_run_without_a_checkpoint_begins_again(images, tmp_path, stopped):
+    run, config = stopped
+    for path in checkpoints(run):
+        path.unlink()
+    resume(run, config, quiet=True)
+    check_equal(run, train(settings(images, tmp_path / "whole"), quiet=True))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of a size in KiB, if this machine lets us make one."""
+    made = []
+
+    def make(size):
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)]
+        if subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("this machine lets us mount nothing")
+        made.append(disk)
+        return disk
+
+    yield make
+    for disk in made:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_loses_nothing(tmp_path, small_disk):
+    disk = small_disk(300)
+    write_images(tmp_path)
+    reference, args = (
+        [*options(tmp_path, keep_last=50, runs_dir=place), "--no-tensorboard"] for place in (tmp_path / "runs", disk)
+    )
+    assert finish("train", *reference)[0] == 0
+    status, err = finish("train", *args)
+    assert status == 2
+    line = err.strip().splitlines()[-1]
+    assert "No space left on device: mend that, then go on from step" in line
+    assert "Traceback" not in err
+    assert not list((disk / "small" / "checkpoints").glob(".*"))
+    subprocess.run(["mount", "-o", "remount,size=30m", str(disk)], check=True)
+    status, err = finish("train", "--resume", disk / "small")
+    assert status == 0, err
+    check_equal(disk / "small", tmp_path / "runs" / "small")
+
+
+def test_a_folder_that_becomes_read_only_loses_nothing(tmp_path, small_disk, stop_at):
+    disk = small_disk(20_000)
+    config = settings(write_images(tmp_path), disk)
+    stop_at(14)
+    with pytest.raises(Interrupted):
+        train(config, quiet=True)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    for args in (["--resume", disk / "small"], [*options(tmp_path, runs_dir=disk, name="other")]):
+        status, err = finish("train", *args)
+        assert status == 2
+        assert "Read-only file system" in err
+        assert "Traceback" not in err
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    resume(disk / "small", config, quiet=True)
+    check_equal(disk / "small", train(replace(config, runs_dir=tmp_path / "whole"), quiet=True))

@@ -1,0 +1,71 @@
+"""`vae-fn runs [RUNS_DIR]`: what the runs in a folder are and where they stand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tabulate import tabulate
+from tyro.conf import Positional, arg
+
+from vae_fn.cli.output import check_json, write_json
+from vae_fn.cli.parse import parse
+from vae_fn.run.checks import ConfigError
+from vae_fn.run.listing import Listed, list_runs
+
+SUMMARY = "List the runs in a folder, with their results."
+
+HEADERS = ("run", "state", "preset", "data", "epochs", "test ELBO", "KL", "protocol", "seconds")
+
+
+@dataclass(frozen=True)
+class RunsOptions:
+    """List the runs in a folder, with their results, the newest last.
+
+    A run is finished, running, stopped (go on with `vae-fn train --resume RUN`) or damaged. ELBO and KL are those of
+    the test images at the end, in nats per image.
+    """
+
+    runs_dir: Annotated[Path, Positional, arg(metavar="[RUNS_DIR]")] = Path("runs")
+    """Folder that the runs are in."""
+    json: Path | None = None
+    """File to write the list to, as JSON."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+    def __post_init__(self) -> None:
+        check_json(self.json, None)
+        if self.json is not None and (self.json.parent / "config.toml").exists():
+            raise ConfigError(f"json must not be in the folder of a run, as {self.json} is: give another path")
+
+
+def main(args: Sequence[str]) -> None:
+    """List the runs as a table, and as JSON if asked."""
+    options = parse(RunsOptions, args, prog="vae-fn runs")
+    runs = list_runs(options.runs_dir)
+    if options.json is not None:
+        write_json(options.json, {"runs_dir": str(options.runs_dir), "runs": [run._asdict() for run in runs]})
+    if options.quiet:
+        return
+    if not runs:
+        print(f"no runs in {options.runs_dir}: `vae-fn train --runs-dir {options.runs_dir}` makes one")
+        return
+    aligned = [("right" if name in ("epochs", "test ELBO", "KL", "seconds") else "left") for name in HEADERS]
+    print(tabulate(map(_row, runs), HEADERS, disable_numparse=True, colalign=aligned))
+    for run in runs:
+        if run.fault is not None:
+            print(printable(f"{run.name} is damaged: {run.fault}"))
+
+
+def printable(text: str) -> str:
+    """A text with whatever could move the cursor or hide other text written as escapes."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def _row(run: Listed) -> list[str]:
+    state = f"stopped at step {run.steps_done}" if run.state == "stopped" else run.state
+    epochs = None if run.epochs is None else f"{run.epochs_done}/{run.epochs}"
+    bounds = (None if value is None else f"{value:.2f}" for value in (run.elbo, run.kl))
+    seconds = None if run.seconds is None else f"{run.seconds:.1f}"
+    cells = (run.name, state, run.preset, run.data, epochs, *bounds, run.protocol, seconds)
+    return ["-" if cell is None else printable(cell) for cell in cells]

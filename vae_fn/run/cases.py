@@ -1,0 +1,161 @@
+"""Cases: a training step that was not finite, with all that it takes to run it again, in one safetensors file.
+
+The tensors are the state before the step, its batch and noise and the two numbers that schedules gave, under their
+paths, as in `state/params/encoder/0.weight`; the rest stands in the file's metadata, as JSON. No data set is needed.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from vae_fn import random, tree
+from vae_fn.data import binarisation
+from vae_fn.models import VAE
+from vae_fn.run.assemble import check_device, make_algorithm, make_model
+from vae_fn.run.checkpoints import checksum
+from vae_fn.run.config import TrainConfig, from_toml, to_toml
+from vae_fn.run.folder import RunError, write_atomic
+from vae_fn.training.schedules import constant
+from vae_fn.training.step import Algorithm, Batch, State
+from vae_fn.types import Shape, Tree
+
+FORMAT = 1
+"""Version of the format; a newer one is refused."""
+
+FOLDER = "nonfinite"
+"""Where in a run's folder they are."""
+
+
+class Inputs(NamedTuple):
+    """What a step computes with.
+
+    Attributes:
+        state: the state before it.
+        batch: its batch.
+        noise: its noise, by stream.
+        learning_rate: at this step.
+        beta: the weight of the KL at this step.
+    """
+
+    state: State
+    batch: Batch
+    noise: dict[str, Tree]
+    learning_rate: Float[Tensor, ""]
+    beta: Float[Tensor, ""]
+
+
+class Case(NamedTuple):
+    """A step that was not finite.
+
+    Attributes:
+        step: its number, from 1.
+        found: whether running it again was not finite either; else it is the last of those one of which was not.
+        config: the settings of the run.
+        shape: of one image before it was made a row.
+        inputs: what it computes with.
+    """
+
+    step: int
+    found: bool
+    config: TrainConfig
+    shape: Shape
+    inputs: Inputs
+
+
+def save_case(run: Path, case: Case) -> Path:
+    """Write a case into a run's folder and return its file."""
+    named = {name: leaf.detach().cpu().contiguous() for name, leaf in tree.flat_names(case.inputs).items()}
+    record = {"step": case.step, "found": case.found, "config": to_toml(case.config), "shape": case.shape}
+    header = {"format": FORMAT, "checksum": checksum(named)} | record
+    path = case_file(run, case.step)
+    path.parent.mkdir(exist_ok=True)
+    write_atomic(path, save(named, metadata={"vae_fn case": json.dumps(header)}))
+    return path
+
+
+def case_file(run: Path, step: int) -> Path:
+    """Where the case of a step is kept."""
+    return run / FOLDER / f"step-{step:09d}.safetensors"
+
+
+def find_case(run: Path, step: int | None = None) -> Path:
+    """The case of a step, or that of the latest step there is one of.
+
+    Raises:
+        RunError: There is none.
+    """
+    found = (run / FOLDER).glob("step-*.safetensors")
+    steps = sorted(int(path.stem[5:]) for path in found if re.fullmatch(r"step-\d{9,}", path.stem))
+    if not steps:
+        raise RunError(f"{run} has no step that was not finite: there is nothing to replay")
+    if step is not None and step not in steps:
+        raise RunError(f"{run} has no case of step {step}: use --step {' or '.join(map(str, steps))}")
+    return case_file(run, steps[-1] if step is None else step)
+
+
+def read_case(path: Path, device: str | None = None) -> Case:
+    """Read a case.
+
+    Args:
+        path: the file.
+        device: where to put it; by default where the run was trained.
+
+    Raises:
+        UserError: the file is truncated, damaged, foreign or of a newer version, or holds another model; or the device
+            cannot be used.
+    """
+    stored, header = _read(path)
+    config, shape = from_toml(header["config"]), tuple(header["shape"])
+    config = replace(config, device=device or config.device)
+    check_device(config)
+    inputs = tree.map(lambda leaf: leaf.to(config.device), _inputs(path, stored, config, shape))
+    return Case(header["step"], header["found"], config, shape, inputs)
+
+
+def rebuild(config: TrainConfig, shape: Shape, learning_rate: Tensor, beta: Tensor) -> tuple[VAE, Algorithm]:
+    """The model of a run and its algorithm at one step."""
+    vae = make_model(config, shape)
+    protocol = binarisation(config.binarise)
+    return vae, make_algorithm(config, vae, protocol, constant(learning_rate), constant(beta))
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {})["vae_fn case"])
+            if header["format"] > FORMAT:
+                raise RunError(f"{path} was written by a newer version of vae_fn: update it")
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        intact = checksum(stored) == header["checksum"]
+    except (OSError, SafetensorError) as fault:
+        raise RunError(f"{path} is truncated or cannot be read ({fault}): {_AGAIN}") from fault
+    except (KeyError, TypeError, json.JSONDecodeError) as fault:
+        raise RunError(f"{path} is not a case of vae_fn: {_AGAIN}") from fault
+    if not intact:
+        raise RunError(f"{path} is damaged, its checksum is wrong: {_AGAIN}")
+    return stored, header
+
+
+def _inputs(path: Path, stored: Mapping[str, Tensor], config: TrainConfig, shape: Shape) -> Inputs:
+    """The tree of what is stored, if it is what the settings say."""
+    if missing := [name for name in ("batch/pixels", "learning_rate", "beta") if name not in stored]:
+        raise RunError(f"{path} has no {missing[0]}: {_AGAIN}")
+    batch, learning_rate, beta = Batch(stored["batch/pixels"]), stored["learning_rate"], stored["beta"]
+    _, algorithm = rebuild(config, shape, learning_rate, beta)
+    state = tree.shapes_of(lambda: algorithm.init(random.key(0), batch))
+    like = Inputs(state, batch, algorithm.noise_like(batch), learning_rate, beta)
+    expected = {name: tuple(leaf.shape) for name, leaf in tree.flat_names(like).items()}
+    if expected != {name: tuple(leaf.shape) for name, leaf in stored.items()}:
+        raise RunError(f"{path} holds another model than its settings say: {_AGAIN}")
+    return tree.from_names(stored, like)
+
+
+_AGAIN = "train again, and it is written anew"

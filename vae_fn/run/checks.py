@@ -1,0 +1,97 @@
+"""What values the settings of a training run may have, alone and together; each refusal says what to do instead."""
+
+import math
+import re
+from typing import Any
+
+from vae_fn.errors import UserError
+
+LARGEST = {"latents": 65_536, "samples": 65_536, "evaluation_draws": 65_536, "key": 2**63 - 1}
+"""The largest values of what takes up memory, and the last seed."""
+
+LARGEST_NUMBER = 1e30
+"""The largest value of any other setting: float32 ends at 3e38."""
+
+IMPORTANCE_WEIGHTED = ("iwae", "dreg", "vimco", "rws")
+"""Estimators of the importance-weighted bound."""
+
+LEAVE_ONE_OUT = ("score", "vimco")
+"""Estimators whose baseline for one sample is the mean over the others."""
+
+
+class ConfigError(UserError):
+    """A setting that is impossible or means nothing."""
+
+
+def check_name(name: str) -> None:
+    """Check that a run's name is one plain folder name.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+=,-]{0,99}", name, re.ASCII):
+        raise ConfigError(
+            f"name {name!r} cannot name a run: use at most 100 letters, digits and . _ + = , - "
+            "with a letter or digit first; the folder to put it in is --runs-dir"
+        )
+
+
+def check_ranges(config: Any) -> None:
+    """Check each number by itself."""
+    positive = (
+        *("epochs", "batch_size", "learning_rate", "latents", "samples", "log_every", "evaluation_draws", "keep_last"),
+    )
+    not_negative = (
+        *("warmup_steps", "weight_decay", "clip_norm", "beta", "kl_warmup", "free_bits", "key"),
+        *("held_out", "checkpoint_every"),
+    )
+    for name in positive + not_negative:
+        value, lowest = getattr(config, name), "positive" if name in positive else "0 or more"
+        if not math.isfinite(value) or value < 0 or (value == 0 and name in positive):
+            raise ConfigError(f"{name} must be {lowest} and finite, not {value!r}")
+        if value > LARGEST.get(name, LARGEST_NUMBER):
+            raise ConfigError(f"{name} must be at most {LARGEST.get(name, LARGEST_NUMBER):g}, not {value!r}")
+    if config.hidden < 8 or config.hidden % 8 or config.hidden > LARGEST["latents"]:
+        raise ConfigError(
+            "hidden must be a positive multiple of 8 (the last hidden layer is hidden/8 wide), at most "
+            f"{LARGEST['latents']}, not {config.hidden}"
+        )
+
+
+def check_places(config: Any) -> None:
+    """Check names, paths and the device."""
+    if config.name is not None:
+        check_name(config.name)
+    for place in ("runs_dir", "data"):
+        if not (text := str(getattr(config, place))).isprintable() or not text:
+            raise ConfigError(f"{place} must be a path of printable characters, not {text!r}")
+    if not re.fullmatch(r"cpu|(cuda|mps|xpu)(:\d{1,3})?", config.device, re.ASCII):
+        raise ConfigError(f"device {config.device!r} is unknown: use cpu, cuda, cuda:1, mps or xpu")
+
+
+def check_combinations(config: Any) -> None:
+    """Check what does not go together."""
+    if config.estimator in LEAVE_ONE_OUT and config.samples < 2:
+        raise ConfigError(
+            f"the {config.estimator} estimator compares each sample with the others: use --samples 2 or more"
+        )
+    if config.beta == 0 and (config.kl_warmup or config.free_bits):
+        raise ConfigError("with beta 0 there is no KL term for kl_warmup or free_bits to act on: use a positive --beta")
+    if config.weight_decay * config.learning_rate >= 1:
+        raise ConfigError(
+            "weight_decay times learning_rate must be below 1, or each step overshoots zero: lower one of them"
+        )
+    if config.warmup_steps and config.schedule == "constant":
+        raise ConfigError("warmup_steps does nothing with a constant schedule: use --schedule warmup-cosine")
+    if config.free_bits and config.estimator != "pathwise":
+        raise ConfigError("free_bits needs the KL in closed form: use --estimator pathwise")
+    if config.estimator in IMPORTANCE_WEIGHTED:
+        if config.binarise == "grey":
+            raise ConfigError(
+                f"an importance-sampled bound ({config.estimator}) of grey pixels under a Bernoulli means nothing: "
+                "use --binarise dynamic"
+            )
+        if config.beta != 1 or config.kl_warmup:
+            raise ConfigError(
+                f"beta and kl_warmup have no meaning in the {config.estimator} bound: use --beta 1 --kl-warmup 0"
+            )

@@ -1,0 +1,106 @@
+"""Going on with a run that was stopped, bit for bit as if it had not been."""
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from vae_fn import random, tree
+from vae_fn.run.assemble import Parts, assemble
+from vae_fn.run.checkpoints import Record, checkpoints, read_checkpoint
+from vae_fn.run.checks import ConfigError
+from vae_fn.run.config import TrainConfig, to_toml
+from vae_fn.run.folder import RunError, hold, read_config, run_of, sweep, write_atomic
+from vae_fn.run.metrics import keep_rows
+from vae_fn.run.train import beginning, carry_on, initial_state
+from vae_fn.training.loop import Progress, begin
+
+FREE = ("runs_dir", "name", "tensorboard", "checkpoint_every", "keep_last", "keep_best", "compile", "device")
+"""Settings that may differ in a resumed run; of these `compile` and `device` change its numbers by rounding."""
+
+INCIDENTAL = ("command",)
+"""What an environment says that no number depends on."""
+
+
+def resume(place: Path, config: TrainConfig, *, exact: bool = False, quiet: bool = False) -> Path:
+    """Go on with a run from its newest checkpoint, or from its beginning if it has none, and return its folder.
+
+    On the same machine, versions, threads, generator and options the run ends with the bits of one that was not
+    stopped. A difference in these is one line on stderr.
+
+    Args:
+        place: the run's folder, or one of its checkpoints to go on from.
+        config: the run's settings; a constant schedule allows more epochs.
+        exact: refuse to go on where the environment differs.
+        quiet: show no progress.
+
+    Raises:
+        UserError: the run cannot be resumed; nothing has been changed.
+        Interrupted: a signal stopped the run, which is saved.
+    """
+    run = run_of(place)
+    with hold(run):
+        old = read_config(run)
+        _check_settings(run, old, config)
+        parts = assemble(config)
+        progress, record = _restore(parts, run, place)
+        if record.step >= parts.steps and (run / "summary.json").exists():
+            raise RunError(f"{run} is finished: see it with `vae-fn evaluate {run}`, or train on with more --epochs")
+        _check_environment(run, record, beginning(parts), exact)
+        sweep(run)
+        keep_rows(run / "metrics.jsonl", record.rows)
+        (run / "summary.json").unlink(missing_ok=True)
+        write_atomic(run / "config.toml", to_toml(config))
+        return carry_on(parts, run, progress, record._replace(config=to_toml(config)), quiet=quiet)
+
+
+def _restore(parts: Parts, run: Path, place: Path) -> tuple[Progress, Record]:
+    path = place if place != run else next(iter(checkpoints(run)), None)
+    if path is None:
+        return begin(initial_state(parts)), beginning(parts)
+    shapes = tree.shapes_of(lambda: begin(initial_state(parts)))
+    like = shapes._asdict() | {"key": random.key(0)}
+    stored, record = read_checkpoint(path, like)
+    if stored["key"].tolist() != random.key(parts.config.key).tolist():
+        raise RunError(f"{path} has another key than config.toml: restore that file")
+    stored = tree.map(lambda leaf: leaf.to(parts.config.device), stored)
+    return Progress(stored["state"], stored["pending"]), record
+
+
+def _check_settings(run: Path, old: TrainConfig, new: TrainConfig) -> None:
+    for field in fields(TrainConfig):
+        before, now = getattr(old, field.name), getattr(new, field.name)
+        longer = field.name == "epochs" and now > before and new.schedule == "constant"
+        if before != now and field.name not in FREE and not longer:
+            option = "--" + field.name.replace("_", "-")
+            raise ConfigError(
+                f"{option} is {before} in {run} and {now} here: a resumed run keeps its settings; "
+                f"leave {option} out, or start a new run under another --name"
+            )
+
+
+def _check_environment(run: Path, then: Record, now: Record, exact: bool) -> None:
+    if then.data != now.data:
+        raise RunError(f"the training images are not those that {run} was trained on: restore the data, or train again")
+    if then.environment["generator"] != now.environment["generator"]:
+        raise RunError(
+            f"{run} drew its random numbers with {then.environment['generator']}, here there is "
+            f"{now.environment['generator']}: resume it with torch {then.environment['torch']}, as it was made"
+        )
+    differences = [
+        f"{name} was {_short(then.environment.get(name))} and is {_short(value)}"
+        for name, value in now.environment.items()
+        if name not in INCIDENTAL and then.environment.get(name) != value
+    ]
+    if differences and exact:
+        raise RunError(f"not exact: {'; '.join(differences)}: restore that, or leave --exact out")
+    if differences:
+        print(f"resumed, but perhaps not to the bit: {'; '.join(differences)}", file=sys.stderr)
+
+
+def _short(value: Any) -> str:
+    return (
+        str(value.get("commit", value))[:12] + ("+" if value.get("dirty") else "")
+        if isinstance(value, dict)
+        else str(value)
+    )

@@ -1,0 +1,113 @@
+"""What the figures of a run are drawn from: its rows of metrics, and its test images as the model encodes them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, Integer
+from torch import Tensor
+
+from vae_fn import random
+from vae_fn.data import Split
+from vae_fn.distributions import kl_by_dimension
+from vae_fn.evaluation.latents import decode, encode_pixels
+from vae_fn.run.checkpoints import Record, read_record
+from vae_fn.run.codes import Trained, choose_checkpoint, load_trained, prepared
+from vae_fn.run.config import TrainConfig
+from vae_fn.run.folder import RunError
+from vae_fn.run.metrics import read_metrics
+from vae_fn.viz import most_active
+
+TARGETS, DRAWS, ORDER = range(6, 9)
+"""Children of the key `figures`, after those of `codes`: binarisation of the test images, draws of their latents, and
+an order of them."""
+
+MOST_CLASSES = 50
+"""That can be told apart by colour and marker."""
+
+
+class Subject(NamedTuple):
+    """A run, as its figures show it.
+
+    Attributes:
+        config: its settings.
+        checkpoint: the file with its parameters.
+        record: where it stood then.
+        rows: of its `metrics.jsonl`.
+        trained: its model, with the parameters.
+        test: its test images under its protocol, on the CPU.
+        means: of the posteriors of the test images.
+        draws: one from each of these posteriors.
+        kl: of each latent, in nats, as a mean over the test images.
+    """
+
+    config: TrainConfig
+    checkpoint: Path
+    record: Record
+    rows: list[dict]
+    trained: Trained
+    test: Split
+    means: Float[np.ndarray, "n z"]
+    draws: Float[np.ndarray, "n z"]
+    kl: Float[np.ndarray, " z"]
+
+    @property
+    def latents(self) -> int:
+        """How many there are."""
+        return len(self.kl)
+
+    @property
+    def classes(self) -> Integer[np.ndarray, " n"] | None:
+        """The classes of the test images, None without labels."""
+        return None if self.test.labels is None else self.test.labels.numpy()
+
+    @property
+    def coloured(self) -> Integer[np.ndarray, " n"] | None:
+        """The classes, None where there are too many to tell apart."""
+        return None if self.classes is None or len(np.unique(self.classes)) > MOST_CLASSES else self.classes
+
+    @property
+    def plane(self) -> tuple[int, int]:
+        """The two latents that are drawn against each other: of more than two the most active."""
+        first, second = sorted(most_active(self.kl, 2))
+        return first, second
+
+    @property
+    def shuffled(self) -> Int64[np.ndarray, " n"]:
+        """An order of the test images in which no class comes last and hides the others."""
+        return _array(random.permutation(random.fold_in(self.trained.key, ORDER), len(self.means)))
+
+    def decoded(self, z: Float[np.ndarray, "*b z"]) -> Float[np.ndarray, "*b d"]:
+        """The means of p(x | z)."""
+        flat = torch.as_tensor(z.reshape(-1, self.latents), dtype=torch.float32, device=self.trained.key.device)
+        return _array(decode(self.trained.vae, self.trained.params, flat)).reshape(*z.shape[:-1], -1)
+
+
+def load_subject(run: Path, config: TrainConfig, checkpoint: str, key: int) -> Subject:
+    """Load a run and encode its test images.
+
+    Args:
+        run: its folder.
+        config: its settings, with the device to compute on.
+        checkpoint: as in `choose_checkpoint`.
+        key: seed of what is drawn.
+
+    Raises:
+        UserError: as `load_trained`, or a latent is not finite.
+    """
+    path = choose_checkpoint(run, checkpoint)
+    trained = load_trained(run, config, str(path), key)
+    test = prepared(trained, config.data).dataset.test
+    targets, draws = (random.fold_in(trained.key, i) for i in (TARGETS, DRAWS))
+    q = encode_pixels(trained.vae, trained.params, test.images, trained.protocol, targets)
+    z = q.sample(random.draw(draws, q.noise_like()))
+    kl = kl_by_dimension(q, trained.vae.prior(trained.params, None)).double().mean(0)
+    if not all(array.isfinite().all() for array in (q.mean, z, kl)):
+        raise RunError(f"{path} gives latents that are not finite: choose another --checkpoint")
+    rows = read_metrics(run / "metrics.jsonl")
+    return Subject(config, path, read_record(path), rows, trained, test, *map(_array, (q.mean, z, kl)))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()
