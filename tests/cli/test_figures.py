@@ -34,7 +34,7 @@ def run(trained, monkeypatch):
 
 MISTAKES = [
     ("figures", "missing argument: RUN, see --help."),
-    ("figures nowhere", "nowhere does not exist. Did you mean"),
+    ("figures nowhere", "nowhere does not exist."),
     ("figures runs/a", "runs/a has no checkpoint yet: train it first, with --resume runs/a"),
     ("figures runs/a --checkpoint best", "runs/a has no best checkpoint, which takes a run with --held-out"),
     ("figures runs/a --checkpoint ../x", "../x is not in runs/a/checkpoints: give newest, best, or the name of a file"),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from vae_fn.run.config import TrainConfig
 from vae_fn.run.metrics import read_metrics
 
 TIMING = ("seconds", "examples_per_second")
@@ -40,6 +41,12 @@ def options(folder, **settings):
         "evaluation_draws": 2,
     }
     return [f"--{name.replace('_', '-')}={value}" for name, value in (defaults | settings).items()] + ["--no-compile"]
+
+
+def settings(images, folder, **changes):
+    fixed = {"data": str(images), "runs_dir": folder, "name": "small", "batch_size": 16, "hidden": 8, "held_out": 80}
+    often = {"epochs": 2, "log_every": 7, "checkpoint_every": 9, "keep_last": 3, "evaluation_draws": 2}
+    return TrainConfig(**fixed | often | {"compile": False, "tensorboard": False} | changes)
 
 
 def start(*args, prelude=""):

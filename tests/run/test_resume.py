@@ -1,22 +1,19 @@
 """Going on with a run: what must be the same, what may differ, and what is said."""
 
-import os
 import signal
-import subprocess
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from tests.run.runs import check_equal, finish, options, rows, write_images
+from tests.run.runs import check_equal, finish, rows, settings, write_images
 from vae_fn.run import resume as module
 from vae_fn.run.checkpoints import checkpoints, read_record
 from vae_fn.run.checks import ConfigError
-from vae_fn.run.config import TrainConfig, to_toml
+from vae_fn.run.config import to_toml
 from vae_fn.run.folder import RunError, hold, read_config, write_atomic
 from vae_fn.run.interrupts import Interrupted
-from vae_fn.run.recorder import Recorder
 from vae_fn.run.resume import resume
 from vae_fn.run.train import train
 
@@ -26,40 +23,15 @@ def images(tmp_path_factory):
     return write_images(tmp_path_factory.mktemp("images"))
 
 
-def settings(images, folder, **changes):
-    fixed = {"data": str(images), "runs_dir": folder, "name": "small", "batch_size": 16, "hidden": 8, "held_out": 80}
-    often = {"epochs": 2, "log_every": 7, "checkpoint_every": 9, "keep_last": 3, "evaluation_draws": 2}
-    return TrainConfig(**fixed | often | {"compile": False, "tensorboard": False} | changes)
-
-
-@pytest.fixture
-def stop_at(monkeypatch):
-    """`stop_at(step)` sends this process a SIGTERM after the row of a step."""
-
-    def arrange(step):
-        original = Recorder._log
-
-        def spied(self, row):
-            original(self, row)
-            if row.step == step:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        monkeypatch.setattr(Recorder, "_log", spied)
-
-    return arrange
-
-
 @pytest.fixture
 def stopped(images, tmp_path, stop_at):
     """A run that was stopped after the row of step 14, of 40, and its settings."""
     config = settings(images, tmp_path / "stopped")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Recorder, "_log", Recorder._log)
-        stop_at(14)
-        with pytest.raises(Interrupted) as stop:
-            train(config, quiet=True)
-        assert stop.value.signal == signal.SIGTERM
-    stop_at(-1)
+    stop_at(14)
+    with pytest.raises(Interrupted) as stop:
+        train(config, quiet=True)
+    assert stop.value.signal == signal.SIGTERM
+    stop_at(None)
     return tmp_path / "stopped" / "small", config
 
 
@@ -207,58 +179,3 @@ def test_a_run_without_a_checkpoint_begins_again(images, tmp_path, stopped):
         path.unlink()
     resume(run, config, quiet=True)
     check_equal(run, train(settings(images, tmp_path / "whole"), quiet=True))
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of a size in KiB, if this machine lets us make one."""
-    made = []
-
-    def make(size):
-        disk = tmp_path / "disk"
-        disk.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)]
-        if subprocess.run(mount, capture_output=True).returncode:
-            pytest.skip("this machine lets us mount nothing")
-        made.append(disk)
-        return disk
-
-    yield make
-    for disk in made:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def test_a_full_disk_loses_nothing(tmp_path, small_disk):
-    disk = small_disk(300)
-    write_images(tmp_path)
-    reference, args = (
-        [*options(tmp_path, keep_last=50, runs_dir=place), "--no-tensorboard"] for place in (tmp_path / "runs", disk)
-    )
-    assert finish("train", *reference)[0] == 0
-    status, err = finish("train", *args)
-    assert status == 2
-    line = err.strip().splitlines()[-1]
-    assert "No space left on device: mend that, then go on from step" in line
-    assert "Traceback" not in err
-    assert not list((disk / "small" / "checkpoints").glob(".*"))
-    subprocess.run(["mount", "-o", "remount,size=30m", str(disk)], check=True)
-    status, err = finish("train", "--resume", disk / "small")
-    assert status == 0, err
-    check_equal(disk / "small", tmp_path / "runs" / "small")
-
-
-def test_a_folder_that_becomes_read_only_loses_nothing(tmp_path, small_disk, stop_at):
-    disk = small_disk(20_000)
-    config = settings(write_images(tmp_path), disk)
-    stop_at(14)
-    with pytest.raises(Interrupted):
-        train(config, quiet=True)
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    for args in (["--resume", disk / "small"], [*options(tmp_path, runs_dir=disk, name="other")]):
-        status, err = finish("train", *args)
-        assert status == 2
-        assert "Read-only file system" in err
-        assert "Traceback" not in err
-    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    resume(disk / "small", config, quiet=True)
-    check_equal(disk / "small", train(replace(config, runs_dir=tmp_path / "whole"), quiet=True))

@@ -71,9 +71,11 @@ def test_a_class_is_named_where_it_is_densest():
         assert np.abs(np.array(places[label]) - point).max() <= side / 2 + 1e-9
 
 
-def test_classes_in_one_place_have_their_names_apart():
-    places = label_places(np.zeros((10, 2)), np.arange(10), 3.4)
-    assert len(set(places.values())) == 10
+@pytest.mark.parametrize("place", [(0.0, 0.0), (2.0, -1.0)])
+def test_classes_in_one_place_have_their_names_apart_but_near(place):
+    places = label_places(np.tile(place, (25, 1)), np.arange(25), 3.4)
+    assert len(set(places.values())) == 25
+    assert np.abs(np.array(list(places.values())) - place).max() < 4 * 0.34
 
 
 def test_the_histogram_counts_every_point_in_its_square():

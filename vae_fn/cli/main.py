@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from vae_fn.cli import encode, evaluate, reconstruct, replay, runs, sample, train
+from vae_fn.cli import encode, evaluate, figures, reconstruct, replay, runs, sample, train
 from vae_fn.cli.parse import UsageError, did_you_mean
 from vae_fn.errors import UserError
 from vae_fn.run.interrupts import Interrupted
@@ -13,6 +13,7 @@ from vae_fn.run.interrupts import Interrupted
 COMMANDS = {
     "train": train,
     "evaluate": evaluate,
+    "figures": figures,
     "sample": sample,
     "reconstruct": reconstruct,
     "encode": encode,

@@ -179,10 +179,12 @@ def _as(path: Path, stored: Mapping[str, Tensor], like: Tree) -> Tree:
         return f"{tensor.dtype} {tuple(tensor.shape)[name == 'pending' :]}"
 
     expected = tree.flat_names(like)
-    for name in expected.keys() | stored.keys():
+    for name in {**expected, **stored}:
         found, wanted = (describe(name, named.get(name)) for named in (stored, expected))
         if found != wanted:
-            raise _refused(path, f"holds another model: under '{name}' it has {found}, config.toml says {wanted}")
+            raise RunError(
+                f"{path} holds another model: under '{name}' it has {found}, config.toml says {wanted}: restore that file"
+            )
     return tree.from_names(stored, like)
 
 

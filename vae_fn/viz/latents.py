@@ -112,12 +112,17 @@ def _draw_classes(
 def label_places(
     points: Float[np.ndarray, "n 2"], labels: Integer[np.ndarray, " n"], extent: float
 ) -> dict[int, tuple[float, float]]:
-    """Where each class is densest: a square, of 20 x 20 in the frame, for each class its own."""
+    """Where each class is densest: a square, of 20 x 20 in the frame, for each class its own.
+
+    Where other classes have taken a class's squares, its place is the nearest that is free.
+    """
     places, taken = {}, np.zeros((20, 20), bool)
+    squares = np.indices(taken.shape)
     for label in np.unique(labels).tolist():
         counts, edges = _count(points[labels == label], extent, 20)
-        counts[taken] = -1
-        i, j = np.unravel_index(counts.argmax(), counts.shape)
+        densest = np.unravel_index(counts.argmax(), counts.shape)
+        away = np.hypot(*(squares - np.reshape(densest, (2, 1, 1)))) / 28  # below 1, so that it only breaks ties
+        i, j = np.unravel_index(np.where(taken, -np.inf, counts - away).argmax(), counts.shape)
         taken[i, j] = True
         middles = 0.5 * (edges[:-1] + edges[1:])
         places[label] = (float(middles[i]), float(middles[j]))
