@@ -26,7 +26,7 @@ class ReconstructOptions(ModelOptions):
     """Images: a data set by name, or the path of a folder of IDX files, a .npy or a .npz file. By default the run's."""
     split: Literal["test", "train"] = "test"
     """Part of the data: of a file without a test part, test is the sixth of its images that training leaves out."""
-    count: int = 32
+    count: int = 30
     """Images to show, the first of every class in turn; without labels the first ones."""
     out: Path | None = None
     """File to write: .png or .svg for a picture, .npz for arrays: images, decoded, latents, and their indices in the
@@ -56,7 +56,7 @@ def main(args: Sequence[str]) -> None:
     if out.suffix.lower() in PICTURES:
         from vae_fn.viz import reconstructions
 
-        write_figure(out, reconstructions(images, decoded, trained.shape, columns=8))
+        write_figure(out, reconstructions(images, decoded, trained.shape))
     else:
         pictures = {"images": images, "decoded": decoded}
         shaped = {name: rows.reshape(-1, *trained.shape) for name, rows in pictures.items()}

@@ -12,6 +12,7 @@ from vae_fn.data import Binarisation
 from vae_fn.distributions import Distribution, NoClosedFormError, has_closed_form, kl, kl_by_dimension, log_ratio
 from vae_fn.models import VAE
 from vae_fn.models.objectives import forward
+from vae_fn.random import Noise
 from vae_fn.types import Key, Params, Pixels
 
 
@@ -45,7 +46,7 @@ def evaluate_elbo(
     key: Key,
     *,
     draws: int,
-    chunk: int = 500,
+    chunk: int = 1000,
 ) -> Evaluation:
     """The ELBO with its terms, averaged over examples and over `draws` noise draws for each.
 
@@ -58,9 +59,10 @@ def evaluate_elbo(
     if len(images) < 1 or draws < 1:
         raise ValueError(f"an evaluation needs examples and draws, got {len(images)} examples and {draws} draws")
     noise_keys, target_keys = (random.split(k, len(images)) for k in random.split(key, 2))
+    noise_like = _posterior_of_one(vae, params, images).noise_like((draws,))
     with torch.no_grad():
         parts = [
-            _terms(vae, params, *part, binarisation, draws)
+            _terms(vae, params, *part, binarisation, noise_like)
             for part in zip(images.split(chunk), noise_keys.split(chunk), target_keys.split(chunk), strict=True)
         ]
     reconstruction, divergence, variance, *dimensions = torch.cat(parts, 1).mean(1).tolist()
@@ -78,22 +80,31 @@ def _terms(
     noise_keys: Key,
     target_keys: Key,
     binarisation: Binarisation,
-    draws: int,
+    noise_like: Noise,
 ) -> Float64[Tensor, "terms b"]:
     """Reconstruction, KL, the variance of one draw of the ELBO, and the KL of each dimension, for each example."""
-    wide = torch.promote_types(tree.leaves(params)[0].dtype, torch.float32)
     targets = binarisation.apply(pixels, random.draw(target_keys, binarisation.noise_like(tuple(pixels.shape[1:]))))
-    x = targets.to(wide)
-    example = tree.shapes_of(vae.posterior, params, x[0], None)
-    noise = random.draw(noise_keys, example.noise_like((draws,))).movedim(1, 0)
+    x = targets.to(_wide(params))
+    noise = random.draw(noise_keys, noise_like).movedim(1, 0)
     runs = [forward(vae, params, x, some) for some in noise.split(DRAWS)]
     reconstruction = torch.cat([run.log_likelihood for run in runs]).double()
     q, p = runs[0].posterior, runs[0].prior
     divergence = kl(q, p).expand_as(reconstruction) if has_closed_form(q, p) else log_ratio(q, p, noise)
-    variance = (reconstruction - divergence.double()).var(0) if draws > 1 else torch.zeros_like(reconstruction[0])
+    variance = (reconstruction - divergence.double()).var(0) if len(noise) > 1 else torch.zeros_like(reconstruction[0])
     return torch.stack(
         [reconstruction.mean(0), divergence.double().mean(0), variance, *_kl_by_dimension(q, p)],
     )
+
+
+def _posterior_of_one(vae: VAE, params: Params, images: Pixels) -> Distribution:
+    """The posterior of one image, as shapes alone."""
+    like = {"dtype": _wide(params), "device": images.device}
+    return tree.shapes_of(lambda: vae.posterior(params, torch.zeros(images.shape[1:], **like), None))
+
+
+def _wide(params: Params) -> torch.dtype:
+    """The dtype of the parameters, and float32 at least."""
+    return torch.promote_types(tree.leaves(params)[0].dtype, torch.float32)
 
 
 def _kl_by_dimension(posterior: Distribution, prior: Distribution) -> tuple[Float64[Tensor, " b"], ...]:

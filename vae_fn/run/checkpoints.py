@@ -182,9 +182,8 @@ def _as(path: Path, stored: Mapping[str, Tensor], like: Tree) -> Tree:
     for name in {**expected, **stored}:
         found, wanted = (describe(name, named.get(name)) for named in (stored, expected))
         if found != wanted:
-            raise RunError(
-                f"{path} holds another model: under '{name}' it has {found}, config.toml says {wanted}: restore that file"
-            )
+            what = f"under '{name}' it has {found}, config.toml says {wanted}"
+            raise RunError(f"{path} holds another model: {what}: restore that file")
     return tree.from_names(stored, like)
 
 

@@ -119,7 +119,8 @@ def prepared(trained: Trained, source: str | None) -> Stored:
     Raises:
         DataError: there are no such images, or they are of another shape than those that the model was trained on.
     """
-    data = load_stored(source or trained.source)
+    source = source or trained.source
+    data = load_stored(source)
     if data.dataset.shape != trained.shape:
         raise DataError(
             f"{source}: images of shape {data.dataset.shape}, but the run was trained on images of {trained.shape}: "
