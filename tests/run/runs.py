@@ -32,7 +32,7 @@ def options(folder, **settings):
         "data": folder / "blobs.npy",
         "runs_dir": folder / "runs",
         "name": "small",
-        "epochs": 30,
+        "epochs": 12,
         "batch_size": 16,
         "hidden": 8,
         "held_out": 80,

@@ -33,9 +33,9 @@ def small_disk(tmp_path):
 def test_a_full_disk_loses_nothing(tmp_path, small_disk):
     disk = small_disk(300)
     write_images(tmp_path)
-    reference, args = (
-        [*options(tmp_path, epochs=10, keep_last=50, runs_dir=place), "--no-tensorboard"] for place in (tmp_path / "runs", disk)
-    )
+    kept_long = {"epochs": 10, "keep_last": 50}
+    reference = [*options(tmp_path, **kept_long), "--no-tensorboard"]
+    args = [*options(tmp_path, runs_dir=disk, **kept_long), "--no-tensorboard"]
     assert finish("train", *reference)[0] == 0
     status, err = finish("train", *args)
     assert status == 2

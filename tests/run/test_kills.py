@@ -31,7 +31,7 @@ def begin(folder):
 def kill_at_random(process, run):
     """Kill a process when it has written some rows, and a random moment later; whether it was still alive."""
     chance = random.SystemRandom()
-    wanted = len(metrics(run)) + chance.randrange(1, 25)
+    wanted = len(metrics(run)) + chance.randrange(1, 9)
     while process.poll() is None and len(metrics(run)) < wanted:
         time.sleep(0.005)
     time.sleep(chance.uniform(0, 0.1))
