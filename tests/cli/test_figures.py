@@ -6,15 +6,9 @@ import sys
 import pytest
 
 from tests.run.trained import small_run, write_images
-from vae_fn.cli import figures
-from vae_fn.cli.main import COMMANDS, main
+from vae_fn.cli.main import main
 from vae_fn.run import report
 from vae_fn.run.config import TrainConfig, to_toml
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch):
-    monkeypatch.setitem(COMMANDS, "figures", figures)
 
 
 @pytest.fixture(scope="module")

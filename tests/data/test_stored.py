@@ -57,6 +57,13 @@ def test_of_two_parts_the_training_images_come_first(tmp_path, labels):
     assert whole.labels is None
 
 
+def test_parts_of_levels_and_of_intensities_have_no_order(tmp_path):
+    path = tmp_path / "images.npz"
+    np.savez(path, x_train=numbered(12), x_test=numbered(2).astype(np.float32) / 255)
+    with pytest.raises(DataError, match="x_test: test images of float32 beside training images of uint8"):
+        load_stored(str(path))
+
+
 def test_a_name_and_a_folder(tmp_path):
     whole = in_order(load_stored("mnist"))
     assert len(whole.images) == len(whole.labels) == 70_000

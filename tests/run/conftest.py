@@ -24,3 +24,9 @@ def stop_at(monkeypatch):
 
     monkeypatch.setattr(Recorder, "_log", spied)
     return arrange
+
+
+@pytest.fixture
+def same_checkout(monkeypatch):
+    """Runs in this process see one commit, also while someone works on the checkout."""
+    monkeypatch.setattr("vae_fn.run.environment._checkout", lambda folder: {"commit": "0" * 40, "dirty": False})

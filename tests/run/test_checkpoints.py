@@ -15,6 +15,7 @@ from vae_fn.run.checkpoints import (
     BEST,
     Record,
     checkpoints,
+    forget_after,
     newest,
     read_checkpoint,
     read_parameters,
@@ -71,11 +72,19 @@ def test_every_bit_of_every_float_and_key_is_kept(tmp_path_factory, values, seed
 
 
 def test_only_the_newest_are_kept_and_the_best_is_not_counted(tmp_path):
-    for step in (5, 10, 100, 15):
+    for step in (5, 10, 15, 100):
         write(tmp_path, step, keep_last=2, best=step == 5)
     assert [path.name for path in checkpoints(tmp_path)] == ["step-000000100.safetensors", "step-000000015.safetensors"]
     assert newest(tmp_path).name == "step-000000100.safetensors"
     assert read_record(tmp_path / "checkpoints" / BEST).step == 5
+
+
+def test_going_back_deletes_what_came_later_and_never_what_is_written(tmp_path):
+    for step in (5, 10, 100):
+        write(tmp_path, step)
+    assert write(tmp_path, 7, keep_last=1).exists()
+    forget_after(tmp_path, 7)
+    assert [read_record(path).step for path in checkpoints(tmp_path)] == [7]
 
 
 def test_steps_of_ten_digits_stay_in_order(tmp_path):

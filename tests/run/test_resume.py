@@ -1,5 +1,7 @@
 """Going on with a run: what must be the same, what may differ, and what is said."""
 
+import math
+import shutil
 import signal
 from dataclasses import replace
 
@@ -7,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from tests.run.runs import check_equal, finish, rows, settings, write_images
+from tests.run.runs import check_equal, finish, rows, settings, tensors, write_images
+from vae_fn.run import recorder as recorder_module
 from vae_fn.run import resume as module
-from vae_fn.run.checkpoints import checkpoints, read_record
+from vae_fn.run.checkpoints import BEST, checkpoints, read_record
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import to_toml
 from vae_fn.run.folder import RunError, hold, read_config, write_atomic
 from vae_fn.run.interrupts import Interrupted
 from vae_fn.run.resume import resume
 from vae_fn.run.train import train
+
+pytestmark = pytest.mark.usefixtures("same_checkout")
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +103,48 @@ def test_a_changed_setting_is_refused_and_nothing_is_changed(stopped):
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
+def test_settings_edited_in_the_folder_are_compared_with_the_checkpoints(stopped):
+    run, config = stopped
+    write_atomic(run / "config.toml", to_toml(replace(config, learning_rate=0.1)))
+    with pytest.raises(ConfigError, match=r"--learning-rate is 0.001 in .* and 0.1 here"):
+        resume(run, read_config(run), exact=True)
+
+
+def test_going_back_and_being_stopped_again_loses_nothing(images, tmp_path, stop_at):
+    config = settings(images, tmp_path / "back", keep_last=9)
+    whole, run = train(replace(config, runs_dir=tmp_path / "whole"), quiet=True), train(config, quiet=True)
+    early = next(path for path in checkpoints(run) if read_record(path).step == 9)
+    (run / "summary.json").unlink()
+    stop_at(28)
+    with pytest.raises(Interrupted, match="stopped at step 29 of 40, saved in"):
+        resume(early, replace(config, keep_last=1), quiet=True)
+    stop_at(None)
+    assert [read_record(path).step for path in checkpoints(run)] == [29]
+    resume(run, replace(config, keep_last=9), quiet=True)
+    assert rows(run) == rows(whole)
+    for name, leaf in tensors(whole)["step-000000040.safetensors"].items():
+        assert torch.equal(tensors(run)["step-000000040.safetensors"][name], leaf)
+
+
+def test_a_validation_elbo_that_is_not_finite_is_never_the_best(images, tmp_path, monkeypatch):
+    original, seen = recorder_module.evaluate_elbo, []
+
+    def lost_at_first(*args, **rest):
+        seen.append(1)
+        return original(*args, **rest)._replace(**({"elbo": math.nan} if len(seen) == 1 else {}))
+
+    monkeypatch.setattr(recorder_module, "evaluate_elbo", lost_at_first)
+    run = train(settings(images, tmp_path), quiet=True)
+    assert read_record(run / "checkpoints" / BEST).step == 40
+
+
+def test_a_moved_data_set_is_the_same_data_set(stopped, tmp_path):
+    run, config = stopped
+    elsewhere = shutil.copy(config.data, tmp_path / "elsewhere.npy")
+    resume(run, replace(config, data=str(elsewhere)), exact=True, quiet=True)
+    assert read_config(run).data == str(elsewhere)
+
+
 def test_what_changes_no_number_may_change(stopped):
     run, config = stopped
     resume(run, replace(config, checkpoint_every=0, keep_last=1, tensorboard=True), exact=True, quiet=True)
@@ -142,7 +189,7 @@ def test_other_images_are_refused(stopped, tmp_path):
     others[:, 0, 0] ^= 1
     np.save(tmp_path / "others.npy", others)
     write_atomic(run / "config.toml", to_toml(replace(config, data=str(tmp_path / "others.npy"))))
-    with pytest.raises(RunError, match="the training images are not those that"):
+    with pytest.raises(RunError, match="the images are not those that"):
         resume(run, read_config(run))
 
 

@@ -193,3 +193,20 @@ def test_a_run_that_is_finished_does_nothing():
     assert later == []
     assert math.isfinite(rows[-1].info["loss"])
     assert begin(state).pending.shape == (0, len(Info._fields))
+
+
+def test_progress_that_nobody_reads_does_not_end_a_run(monkeypatch):
+    class Gone:
+        encoding = "utf-8"
+
+        def write(self, text):
+            raise BrokenPipeError
+
+        def flush(self):
+            raise BrokenPipeError
+
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stderr", Gone())
+    assert run()[0].step == 9

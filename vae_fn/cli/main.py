@@ -1,6 +1,7 @@
 """The command `vae-fn`: finds the command asked for, and reports a user's mistakes in one line."""
 
 import importlib.metadata
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ COMMANDS = {
     "replay": replay,
 }
 
+NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+"""What a RuntimeError of torch says where there is not enough."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0, 2 for a user's mistake, 128 + n when stopped by signal n.
@@ -28,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments; without it, those of the process. `--debug` anywhere shows the traceback of a mistake.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may hold what a terminal cannot show
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
@@ -69,9 +76,16 @@ def _in_words(fault: BaseException) -> tuple[str | None, int]:
     if isinstance(fault, OSError) and fault.strerror:
         where = f"{fault.filename}: " if fault.filename else ""
         return f"error: {where}{fault.strerror}: free some space or choose another place", 2
-    if isinstance(fault, MemoryError) or (isinstance(fault, RuntimeError) and "memory" in str(fault)):
+    if _is_lack_of_memory(fault):
         return "error: it does not fit into memory: choose smaller sizes", 2
     return None, 1
+
+
+def _is_lack_of_memory(fault: BaseException) -> bool:
+    """Whether it says so: torch has a class for it, which is known by its name as torch may not be here, and words."""
+    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(fault, RuntimeError) and any(words in str(fault) for words in NO_MEMORY)
 
 
 def _overview() -> str:

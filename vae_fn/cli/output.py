@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".svg")
 """Endings of the files that hold a picture."""
 
+OWN = (
+    *("config.toml", "environment.json", "metrics.jsonl", "summary.json", "report.html"),
+    *("checkpoints", "tensorboard", "figures", "nonfinite"),
+)
+"""Names in a run's folder that are the run's own."""
+
 
 def check_json(path: Path | None, run: Path | None) -> None:
-    """Check that `--json PATH` can be written and is no file of the run itself.
+    """Check that `--json PATH` can be written and is no file of the run itself, there already or yet to come.
 
     Raises:
         ConfigError: It cannot, or it is.
@@ -26,7 +32,7 @@ def check_json(path: Path | None, run: Path | None) -> None:
     if path is None:
         return
     _check_writable("json", path)
-    if run is not None and path.exists() and path.resolve().is_relative_to(run.resolve()):
+    if run is not None and _is_of_run(path.resolve(), run.resolve()):
         raise ConfigError(f"json must not be a file of the run itself, as {path} is: give another path")
 
 
@@ -82,6 +88,10 @@ def write_figure(path: Path, figure: "Figure") -> None:
     from vae_fn.viz import save_figure
 
     write_atomic(path, save_figure(figure)[path.suffix.lower().removeprefix(".")])
+
+
+def _is_of_run(path: Path, run: Path) -> bool:
+    return path.is_relative_to(run) and (path.exists() or path.relative_to(run).parts[0] in OWN)
 
 
 def _check_writable(option: str, path: Path) -> None:

@@ -8,7 +8,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from vae_fn import random
-from vae_fn.data.dataset import Dataset, Split, divide
+from vae_fn.data.checks import check_bright, check_images
+from vae_fn.data.dataset import Dataset, Split, batch_slices, divide_places
 from vae_fn.data.idx import DataError
 from vae_fn.types import Pixels, Shape
 
@@ -37,19 +38,18 @@ def make_dataset(train: Part, test: Part | None) -> Dataset:
     """The data set of two parts, or of one, of which one image in `TEST_SHARE` becomes the test split.
 
     Raises:
-        DataError: If an array cannot be used, the parts differ in shape, or there is nothing to hold out.
+        DataError: If an array cannot be used, the training images are black or all but black, the parts differ in shape
+            or dtype, or there is nothing to hold out.
     """
-    split, shape = make_split(train)
+    _check(train)
+    check_bright(*train.images)
+    images = train.images.array
     if test is None:
-        rest, chosen = _hold_out_test(train.images.name, split)
-        return Dataset(rest, None, chosen, shape)
-    test_split, test_shape = make_split(test)
-    if test_shape != shape:
-        raise DataError(
-            f"{test.images.name}: test images of shape {test_shape} beside training images of {shape}: "
-            "give both the same shape"
-        )
-    return Dataset(split, None, test_split, shape)
+        rest, chosen = _hold_out_test(*train.images)
+        return Dataset(_take(train, rest), None, _take(train, chosen), images.shape[1:])
+    _check(test)
+    _check_alike(train.images, test.images)
+    return Dataset(_take(train, _all(train)), None, _take(test, _all(test)), images.shape[1:])
 
 
 def make_split(part: Part) -> tuple[Split, Shape]:
@@ -60,85 +60,32 @@ def make_split(part: Part) -> tuple[Split, Shape]:
     Raises:
         DataError: If the images are not intensities of shape `(n, ...)`, or the labels not classes of them.
     """
-    images, shape = _rows(*part.images)
-    labels = None if part.labels is None else _classes(*part.labels, count=len(images))
-    return Split(images, labels), shape
+    _check(part)
+    return _take(part, _all(part)), part.images.array.shape[1:]
 
 
-def _hold_out_test(name: str, split: Split) -> tuple[Split, Split]:
-    count = len(split.images)
-    if count == 1:
-        raise DataError(f"{name}: one image alone cannot be trained on and tested: give at least two, or a test part")
-    return divide(split, max(1, count // TEST_SHARE), random.key(TEST_SEED))
+def _check(part: Part) -> None:
+    check_images(*part.images)
+    if part.labels is not None:
+        _check_classes(*part.labels, count=len(part.images.array))
 
 
-def _rows(name: str, images: np.ndarray) -> tuple[Pixels, Shape]:
-    _check_dtype(name, images)
-    _check_shape(name, images)
-    if images.dtype == np.bool_:
-        return _own_rows(images, np.uint8) * 255, images.shape[1:]
-    if images.dtype == np.uint8:
-        _check_levels(name, images)
-        return _own_rows(images, np.uint8), images.shape[1:]
-    _check_finite(name, images)
-    _check_range(name, images)
-    return _own_rows(images, np.float32), images.shape[1:]
-
-
-def _own_rows(images: np.ndarray, dtype: type) -> Tensor:
-    """A copy in C order: what is read may be mapped, read-only or in any order."""
-    return torch.from_numpy(np.array(images, dtype, order="C")).flatten(1)
-
-
-def _check_dtype(name: str, images: np.ndarray) -> None:
-    if images.dtype.kind in "iu" and images.dtype != np.uint8:
+def _check_alike(train: Named, test: Named) -> None:
+    shape, test_shape = train.array.shape[1:], test.array.shape[1:]
+    if test_shape != shape:
         raise DataError(
-            f"{name}: images of {images.dtype} leave open what is white: "
-            "store them as uint8 (0 to 255), or as float32 in [0, 1]"
+            f"{test.name}: test images of shape {test_shape} beside training images of {shape}: "
+            "give both the same shape"
         )
-    if images.dtype.kind not in "bfu":
+    dtype, test_dtype = train.array.dtype, test.array.dtype
+    if _kept(test_dtype) != _kept(dtype):
         raise DataError(
-            f"{name}: images of dtype {images.dtype} are no intensities: "
-            "store them as uint8 (0 to 255), float32 in [0, 1] or bool"
+            f"{test.name}: test images of {test_dtype} beside training images of {dtype}: "
+            "store both as uint8 (0 to 255), or both as float32 in [0, 1]"
         )
 
 
-def _check_shape(name: str, images: np.ndarray) -> None:
-    if images.ndim < 2:
-        raise DataError(
-            f"{name}: images of shape {images.shape}: give an array (n, ...) with the images along the first axis, "
-            "such as (n, height, width)"
-        )
-    if images.size == 0:
-        what = "images" if len(images) == 0 else "pixels"
-        raise DataError(f"{name}: images of shape {images.shape}, so no {what} at all: check how the file was written")
-
-
-def _check_levels(name: str, images: np.ndarray) -> None:
-    if images.max() == 1:
-        raise DataError(
-            f"{name}: the brightest uint8 pixel is 1 of 255, so all would be black: "
-            "multiply by 255, or store as bool or float32"
-        )
-
-
-def _check_finite(name: str, images: np.ndarray) -> None:
-    finite = np.isfinite(images)
-    if not finite.all():
-        first = int(np.argmin(finite.reshape(len(images), -1).all(axis=1)))
-        count = finite.size - np.count_nonzero(finite)
-        raise DataError(f"{name}: {count} pixels are NaN or infinite, the first in image {first}: mend or remove them")
-
-
-def _check_range(name: str, images: np.ndarray) -> None:
-    low, high = images.min(), images.max()
-    if low >= 0 and high <= 1:
-        return
-    advice = "divide by 255, or store as uint8" if low >= 0 and 2 < high <= 255 else "scale or clip them to it"
-    raise DataError(f"{name}: float images from {low!s} to {high!s}, outside [0, 1]: {advice}")
-
-
-def _classes(name: str, labels: np.ndarray, count: int) -> Int64[Tensor, " n"]:
+def _check_classes(name: str, labels: np.ndarray, count: int) -> None:
     if labels.dtype.kind not in "iu":
         raise DataError(f"{name}: labels of dtype {labels.dtype}: number the classes from 0, with an integer dtype")
     if labels.shape != (count,):
@@ -147,4 +94,39 @@ def _classes(name: str, labels: np.ndarray, count: int) -> Int64[Tensor, " n"]:
     if classes.min() < 0:
         first = int(np.argmax(classes < 0))
         raise DataError(f"{name}: label {labels[first]} of image {first} is no class: number the classes from 0")
-    return torch.from_numpy(classes)
+
+
+def _hold_out_test(name: str, images: np.ndarray) -> tuple[Int64[Tensor, " rest"], Int64[Tensor, " test"]]:
+    count = len(images)
+    if count == 1:
+        raise DataError(f"{name}: one image alone cannot be trained on and tested: give at least two, or a test part")
+    return divide_places(count, max(1, count // TEST_SHARE), random.key(TEST_SEED))
+
+
+def _all(part: Part) -> Int64[Tensor, " n"]:
+    return torch.arange(len(part.images.array))
+
+
+def _take(part: Part, places: Int64[Tensor, " n"]) -> Split:
+    """The images at `places` of a part that has been checked, with their labels."""
+    images, labels = part
+    taken = None if labels is None else torch.from_numpy(labels.array[places.numpy()].astype(np.int64))
+    return Split(_rows(images.array, places.numpy()), taken)
+
+
+def _rows(images: np.ndarray, places: np.ndarray) -> Pixels:
+    """A copy in C order, the only one: what is read may be mapped, read-only, of any width or in any order."""
+    width = images[0].size
+    rows = np.empty((len(places), width), _kept(images.dtype))
+    for piece in batch_slices(len(places), max(1, _PIECE // width)):
+        rows[piece] = images[places[piece]].reshape(-1, width)
+    if images.dtype == np.bool_:
+        rows *= 255
+    return torch.from_numpy(rows)
+
+
+_PIECE = 2**20  # pixels copied at a time, which bounds the memory beside the copy
+
+
+def _kept(dtype: np.dtype) -> type:
+    return np.float32 if dtype.kind == "f" else np.uint8

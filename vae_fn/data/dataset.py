@@ -65,14 +65,18 @@ def hold_out(dataset: Dataset, count: int, key: Key) -> Dataset:
 
 def divide(split: Split, count: int, key: Key) -> tuple[Split, Split]:
     """A split without `count` images that `key` chooses at random, and these; both in the order of the split."""
-    chosen, rest = random.permutation(key, len(split.images)).to(split.images.device).tensor_split([count])
+    rest, chosen = divide_places(len(split.images), count, key)
     return _rows(split, rest), _rows(split, chosen)
 
 
-def _rows(split: Split, indices: Int64[Tensor, " n"]) -> Split:
-    """The rows of a split at `indices`, in the order of the split."""
-    rows = indices.sort().values
-    return tree.map(lambda leaf: leaf[rows], split)
+def divide_places(n: int, count: int, key: Key) -> tuple[Int64[Tensor, " rest"], Int64[Tensor, " chosen"]]:
+    """The places of `n` images without `count` that `key` chooses at random, and these; both rising."""
+    chosen, rest = random.permutation(key, n).tensor_split([count])
+    return rest.sort().values, chosen.sort().values
+
+
+def _rows(split: Split, places: Int64[Tensor, " n"]) -> Split:
+    return tree.map(lambda leaf: leaf[places.to(leaf.device)], split)
 
 
 def scale(pixels: Pixels) -> Float32[Tensor, "..."]:

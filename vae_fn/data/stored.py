@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vae_fn import random
 from vae_fn.data.arrays import TEST_SEED, Part, make_dataset, make_split
-from vae_fn.data.dataset import Dataset, Split, divide
+from vae_fn.data.dataset import Dataset, Split, divide_places
 from vae_fn.data.idx_folder import find_idx_files
 from vae_fn.data.numpy_files import read_numpy
 from vae_fn.data.sources import NAMES, load
@@ -62,6 +62,5 @@ def _ordered(dataset: Dataset, held_out: bool) -> Stored:
     count = len(dataset.test.images)
     places = torch.arange(len(dataset.train.images) + count)
     if held_out:
-        rest, chosen = divide(Split(places.unsqueeze(1), None), count, random.key(TEST_SEED))
-        places = torch.cat([rest.images, chosen.images]).flatten()
+        places = torch.cat(divide_places(len(places), count, random.key(TEST_SEED)))
     return Stored(dataset, places.argsort())

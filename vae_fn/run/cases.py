@@ -4,7 +4,6 @@ The tensors are the state before the step, its batch and noise and the two numbe
 paths, as in `state/params/encoder/0.weight`; the rest stands in the file's metadata, as JSON. No data set is needed.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,23 +11,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from vae_fn import random, tree
 from vae_fn.data import binarisation
 from vae_fn.models import VAE
 from vae_fn.run.assemble import check_device, make_algorithm, make_model
-from vae_fn.run.checkpoints import checksum
 from vae_fn.run.config import TrainConfig, from_toml, to_toml
 from vae_fn.run.folder import RunError, write_atomic
+from vae_fn.run.sealed import BrokenError, count, image_shape, seal, unseal
 from vae_fn.training.schedules import constant
 from vae_fn.training.step import Algorithm, Batch, State
 from vae_fn.types import Shape, Tree
-
-FORMAT = 1
-"""Version of the format; a newer one is refused."""
 
 FOLDER = "nonfinite"
 """Where in a run's folder they are."""
@@ -70,14 +64,21 @@ class Case(NamedTuple):
     inputs: Inputs
 
 
+class Record(NamedTuple):
+    """What stands in a case besides tensors: as in `Case`, but for the settings, which are TOML."""
+
+    step: int
+    found: bool
+    config: str
+    shape: Shape
+
+
 def save_case(run: Path, case: Case) -> Path:
     """Write a case into a run's folder and return its file."""
-    named = {name: leaf.detach().cpu().contiguous() for name, leaf in tree.flat_names(case.inputs).items()}
-    record = {"step": case.step, "found": case.found, "config": to_toml(case.config), "shape": case.shape}
-    header = {"format": FORMAT, "checksum": checksum(named)} | record
+    record = Record(case.step, case.found, to_toml(case.config), case.shape)
     path = case_file(run, case.step)
     path.parent.mkdir(exist_ok=True)
-    write_atomic(path, save(named, metadata={"vae_fn case": json.dumps(header)}))
+    write_atomic(path, seal(case.inputs, record._asdict()))
     return path
 
 
@@ -112,12 +113,12 @@ def read_case(path: Path, device: str | None = None) -> Case:
         UserError: the file is truncated, damaged, foreign or of a newer version, or holds another model; or the device
             cannot be used.
     """
-    stored, header = _read(path)
-    config, shape = from_toml(header["config"]), tuple(header["shape"])
+    stored, record = _read(path)
+    config = from_toml(record.config)
     config = replace(config, device=device or config.device)
     check_device(config)
-    inputs = tree.map(lambda leaf: leaf.to(config.device), _inputs(path, stored, config, shape))
-    return Case(header["step"], header["found"], config, shape, inputs)
+    inputs = tree.map(lambda leaf: leaf.to(config.device), _inputs(path, stored, config, record.shape))
+    return Case(record.step, record.found, config, record.shape, inputs)
 
 
 def rebuild(config: TrainConfig, shape: Shape, learning_rate: Tensor, beta: Tensor) -> tuple[VAE, Algorithm]:
@@ -127,21 +128,19 @@ def rebuild(config: TrainConfig, shape: Shape, learning_rate: Tensor, beta: Tens
     return vae, make_algorithm(config, vae, protocol, constant(learning_rate), constant(beta))
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], Record]:
     try:
-        with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})["vae_fn case"])
-            if header["format"] > FORMAT:
-                raise RunError(f"{path} was written by a newer version of vae_fn: update it")
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        intact = checksum(stored) == header["checksum"]
-    except (OSError, SafetensorError) as fault:
-        raise RunError(f"{path} is truncated or cannot be read ({fault}): {_AGAIN}") from fault
-    except (KeyError, TypeError, json.JSONDecodeError) as fault:
-        raise RunError(f"{path} is not a case of vae_fn: {_AGAIN}") from fault
-    if not intact:
-        raise RunError(f"{path} is damaged, its checksum is wrong: {_AGAIN}")
-    return stored, header
+        return unseal(path, "case", _record)
+    except BrokenError as fault:
+        raise RunError(f"{path} {fault}: {_AGAIN}") from fault
+
+
+def _record(content: Any) -> Record:
+    """A record from JSON, whose every value is checked."""
+    record = Record(**content)
+    if not isinstance(record.found, bool) or not isinstance(record.config, str):
+        raise TypeError("neither true nor false, or not a text")
+    return record._replace(step=count(record.step), shape=image_shape(record.shape))
 
 
 def _inputs(path: Path, stored: Mapping[str, Tensor], config: TrainConfig, shape: Shape) -> Inputs:

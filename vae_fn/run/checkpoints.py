@@ -4,28 +4,26 @@ The tensors are the training state and what the steps since the last row reporte
 `state/params/encoder/0.weight`, and the run's key; the rest stands in the file's metadata, as JSON.
 """
 
-import json
+import math
 import re
-import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from vae_fn import random, tree
 from vae_fn.models import VAE
 from vae_fn.run.folder import CHECKPOINTS, RunError, write_atomic
-from vae_fn.types import Params, Tree
-
-FORMAT = 1
-"""Version of the format; a newer one is refused."""
+from vae_fn.run.sealed import BrokenError, count, image_shape, seal, unseal
+from vae_fn.types import Params, Shape, Tree
 
 BEST = "best.safetensors"
 """Name of the copy of the checkpoint with the best validation ELBO."""
+
+
+NEEDED = ("generator", "torch")
+"""What an environment says at least."""
 
 
 class Record(NamedTuple):
@@ -41,7 +39,7 @@ class Record(NamedTuple):
         best_elbo: the best validation ELBO so far, None without one.
         config: the settings, as TOML.
         environment: what numbers depend on besides.
-        data: checksum of the training images.
+        data: checksum of the images.
         shape: of one image, as in the data's files.
     """
 
@@ -70,8 +68,22 @@ class Checkpoint(NamedTuple):
     record: Record
 
 
+class Model(NamedTuple):
+    """A model as read.
+
+    Attributes:
+        vae: the model.
+        params: its parameters.
+        record: where its run stood.
+    """
+
+    vae: VAE
+    params: Params
+    record: Record
+
+
 def save_checkpoint(run: Path, tensors: Tree, record: Record, *, keep_last: int, best: bool) -> Path:
-    """Write the checkpoint of a step, then delete all but the newest.
+    """Write the checkpoint of a step, then delete all but the newest up to it.
 
     Args:
         run: the run's folder.
@@ -80,17 +92,23 @@ def save_checkpoint(run: Path, tensors: Tree, record: Record, *, keep_last: int,
         keep_last: how many to keep; `best.safetensors` is not counted.
         best: keep it as `best.safetensors` too. That is written first: whoever finds the checkpoint finds its copy.
     """
-    named = {name: leaf.detach().cpu().contiguous() for name, leaf in tree.flat_names(tensors).items()}
-    header = {"format": FORMAT, "checksum": checksum(named), "record": record._asdict()}
-    content = save(named, metadata={"vae_fn": json.dumps(header)})
+    content = seal(tensors, record._asdict())
     path = run / CHECKPOINTS / f"step-{record.step:09d}.safetensors"
     path.parent.mkdir(exist_ok=True)
     if best:
         write_atomic(path.with_name(BEST), content)
     write_atomic(path, content)
-    for old in checkpoints(run)[keep_last:]:
+    older = [other for other in checkpoints(run) if _step(other) < record.step]
+    for old in older[keep_last - 1 :]:
         old.unlink()
     return path
+
+
+def forget_after(run: Path, step: int) -> None:
+    """Delete the checkpoints of later steps, which a run that goes back to this step writes again."""
+    for path in checkpoints(run):
+        if _step(path) > step:
+            path.unlink()
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -141,35 +159,48 @@ def read_parameters(path: Path, vae: VAE) -> Params:
     Raises:
         RunError: as `read_checkpoint`.
     """
-    prefix, stored = "state/params/", _read(path)[0]
+    return read_model(path, lambda shape: vae).params
+
+
+def read_model(path: Path, make: Callable[[Shape], VAE]) -> Model:
+    """A model, its parameters and the record from one reading, as the file may be deleted before another.
+
+    Args:
+        path: the file.
+        make: the model for images of a shape.
+
+    Raises:
+        RunError: as `read_checkpoint`.
+    """
+    prefix, (stored, record) = "state/params/", _read(path)
+    vae = make(tuple(record.shape))
     params = {name.removeprefix(prefix): leaf for name, leaf in stored.items() if name.startswith(prefix)}
-    return _as(path, params, tree.shapes_of(vae.init, random.key(0)))
-
-
-def checksum(named: Mapping[str, Tensor]) -> int:
-    """CRC-32 over tensors in the order of their names."""
-    value = 0
-    for name in sorted(named):
-        value = zlib.crc32(named[name].reshape(-1).view(torch.uint8).numpy().data, value)
-    return value
+    return Model(vae, _as(path, params, tree.shapes_of(vae.init, random.key(0))), record)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Record]:
     try:
-        with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})["vae_fn"])
-            if header["format"] > FORMAT:
-                raise _refused(path, "was written by a newer version of vae_fn: update it")
-            stored, record = {name: file.get_tensor(name) for name in file.keys()}, Record(**header["record"])  # noqa: SIM118
+        stored, record = unseal(path, "checkpoint", _record)
     except FileNotFoundError as fault:
         raise RunError(f"{path} does not exist: see {path.parent} for the checkpoints there are") from fault
-    except (OSError, SafetensorError) as fault:
-        raise _refused(path, f"is truncated or cannot be read ({fault})") from fault
-    except (KeyError, TypeError, json.JSONDecodeError) as fault:
-        raise _refused(path, "is not a checkpoint of vae_fn") from fault
-    if checksum(stored) != header["checksum"]:
-        raise _refused(path, "is damaged: its checksum is wrong")
+    except BrokenError as fault:
+        raise _refused(path, str(fault)) from fault
+    steps = stored.get("state/step")
+    if steps is not None and steps.tolist() != record.step:
+        raise _refused(path, f"is damaged: it is of step {record.step}, but its state is not")
     return stored, record
+
+
+def _record(content: Any) -> Record:
+    """A record from JSON, whose every value is checked."""
+    record = Record(**content)
+    for value in (record.step, record.epoch, record.batch, record.rows, record.skipped, record.data):
+        count(value)
+    if not all(isinstance(text, str) for text in (record.config, *map(record.environment.__getitem__, NEEDED))):
+        raise TypeError("not a text")
+    if not math.isfinite(record.seconds) or not math.isfinite(record.best_elbo or 0):
+        raise ValueError("not finite")
+    return record._replace(shape=list(image_shape(record.shape)))
 
 
 def _as(path: Path, stored: Mapping[str, Tensor], like: Tree) -> Tree:

@@ -1,5 +1,6 @@
 """The clinic for runs whose numbers are lost: which step, which quantity first, and how to see it again."""
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ import torch
 
 from vae_fn.errors import UserError
 from vae_fn.run.assemble import Parts
-from vae_fn.run.cases import Case, Inputs, save_case
+from vae_fn.run.cases import Case, Inputs, case_file, save_case
 from vae_fn.run.findings import describe, report
 from vae_fn.run.folder import RunError, write_atomic
 from vae_fn.training.diagnosis import Finding, diagnose, first
@@ -22,10 +23,17 @@ class NonFiniteError(UserError):
 
 
 def admit(parts: Parts, run: Path, fault: NonFiniteStep) -> NonFiniteError:
-    """Take the step apart, save it with what was found, and say so in one line."""
+    """Save the step, take it apart, and say in one line what was found; whatever fails, the rest is said."""
     case = _case(parts, fault)
-    findings = diagnose(parts.algorithm, parts.vae, case.inputs.state, case.inputs.batch, case.inputs.noise)
-    return NonFiniteError(f"{_what(case, first(findings))}; {_save(run, case, findings)}")
+    saved = _save(run, case)  # before the rest, which may not fit into memory
+    try:
+        findings = diagnose(parts.algorithm, parts.vae, case.inputs.state, case.inputs.batch, case.inputs.noise)
+    except Exception as failure:
+        why = " ".join(f"{type(failure).__name__} {failure}".split())
+        return NonFiniteError(f"step {case.step} is not finite, and taking it apart failed ({why}); {saved}")
+    with contextlib.suppress(OSError, RunError):  # a replay finds them again
+        _save_findings(run, case, findings)
+    return NonFiniteError(f"{_what(case, first(findings))}; {saved}")
 
 
 def _case(parts: Parts, fault: NonFiniteStep) -> Case:
@@ -59,10 +67,14 @@ REMEDIES = {
 """What is likely to help, by the kind of quantity that is not finite first."""
 
 
-def _save(run: Path, case: Case, findings: Sequence[Finding]) -> str:
+def _save_findings(run: Path, case: Case, findings: Sequence[Finding]) -> None:
+    path = case_file(run, case.step).with_suffix(".json")
+    write_atomic(path, json.dumps(report(case, findings), indent=2, allow_nan=False) + "\n")
+
+
+def _save(run: Path, case: Case) -> str:
     try:
         path = save_case(run, case)
-        write_atomic(path.with_suffix(".json"), json.dumps(report(case, findings), indent=2, allow_nan=False) + "\n")
     except (OSError, RunError) as fault:
         return f"it could not be saved ({fault})"
     return f"saved in {path}; see it term by term with `vae-fn replay {run} --step {case.step}`"

@@ -13,7 +13,7 @@ from vae_fn.evaluation.elbo import Evaluation, evaluate_elbo
 from vae_fn.evaluation.latents import decode, encode, encode_pixels, spread, targets
 from vae_fn.models import VAE
 from vae_fn.run.assemble import DATA_SEED, check_device, make_model
-from vae_fn.run.checkpoints import BEST, newest, read_parameters, read_record
+from vae_fn.run.checkpoints import BEST, Record, newest, read_model
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import CHECKPOINTS, RunError
 from vae_fn.types import Key, Params, Shape
@@ -32,6 +32,8 @@ class Trained(NamedTuple):
         source: of the images that it was trained on.
         shape: of one of them.
         key: the stream `figures` of a key, on that device.
+        checkpoint: the file with the parameters.
+        record: where the run stood then.
     """
 
     vae: VAE
@@ -40,6 +42,8 @@ class Trained(NamedTuple):
     source: str
     shape: Shape
     key: Key
+    checkpoint: Path
+    record: Record
 
 
 class Samples(NamedTuple):
@@ -104,13 +108,13 @@ def load_trained(run: Path, config: TrainConfig, checkpoint: str, key: int) -> T
     """
     check_device(config)
     path = choose_checkpoint(run, checkpoint)
-    shape = tuple(read_record(path).shape)
-    vae = make_model(config, shape)
-    params = tree.map(lambda leaf: leaf.to(config.device), read_parameters(path, vae))
+    vae, stored, record = read_model(path, lambda shape: make_model(config, shape))
+    params = tree.map(lambda leaf: leaf.to(config.device), stored)
     if not all(leaf.isfinite().all() for leaf in tree.leaves(params)):
         raise RunError(f"{path} has parameters that are not finite: choose another --checkpoint")
     figures = random.streams(random.key(key, config.device)).figures
-    return Trained(vae, params, binarisation(config.binarise), config.data, shape, figures)
+    protocol, shape = binarisation(config.binarise), tuple(record.shape)
+    return Trained(vae, params, protocol, config.data, shape, figures, path, record)
 
 
 def prepared(trained: Trained, source: str | None) -> Stored:

@@ -8,6 +8,7 @@ import difflib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import time
 import uuid
@@ -48,14 +49,17 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
+        _sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def sweep(run: Path) -> None:
     """Remove the unfinished files that a killed process left in a run, which this process must hold."""
-    for file in run.rglob(f".*{TEMPORARY}"):
-        file.unlink()
+    for folder in (run, *(run / name for name in (CHECKPOINTS, "tensorboard", "nonfinite"))):
+        for file in folder.glob(f".*{TEMPORARY}"):
+            if re.fullmatch(rf"\.[0-9a-f]{{32}}{re.escape(TEMPORARY)}", file.name) and file.is_file():
+                file.unlink()
 
 
 def create_run(runs_dir: Path, name: str, files: Mapping[str, str], overwrite: bool = False) -> Path:
@@ -107,9 +111,20 @@ def hold(run: Path) -> Iterator[None]:
             _lock(folder)
         except BlockingIOError as fault:
             raise RunError(f"{run} is being written by another process: wait for it or stop it first") from fault
+        if not os.path.samestat(os.fstat(folder), os.stat(run)):
+            raise RunError(f"{run} was replaced by another process meanwhile: see what is there, and start again")
         yield
     finally:
         os.close(folder)
+
+
+def _sync(folder: Path) -> None:
+    """Make names in a folder last through a loss of power."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _lock(folder: int) -> None:

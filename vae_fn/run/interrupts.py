@@ -1,11 +1,11 @@
-"""Ctrl-C and SIGTERM, served between steps: the run saves itself before it ends."""
+"""Ctrl-C, SIGTERM and a lost terminal, served between steps: the run saves itself before it ends."""
 
 import signal
 import sys
+import threading
 from types import FrameType, TracebackType
-from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Exception):
@@ -21,7 +21,10 @@ class Interrupted(Exception):
 
 
 class Interrupts:
-    """While this context is open, the first signal is only noted; the second acts as it did before.
+    """While this context is open, the first signal of a kind is only noted; the second acts as it did before.
+
+    A signal that the process was started to ignore stays ignored. Off the main thread, where Python serves no signals,
+    the context does nothing.
 
     Attributes:
         received: the signal noted, or None.
@@ -29,16 +32,27 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._announced = False
 
     def __enter__(self) -> "Interrupts":
-        self._before: dict[int, Any] = {int(number): signal.signal(number, self._note) for number in SIGNALS}
+        heeded = SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        before = {int(number): signal.getsignal(number) for number in heeded}
+        self._before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+        for number in self._before:
+            signal.signal(number, self._note)
         return self
 
     def __exit__(self, kind: type | None, fault: BaseException | None, trace: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def asked(self) -> bool:
+        """Whether the run is to stop; says so once, which a handler cannot do safely."""
+        if self.received is not None and not self._announced:
+            self._announced = True
+            print("\nstopping after this step, to save the run; once more stops at once", file=sys.stderr)
+        return self.received is not None
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         signal.signal(number, self._before[number])
-        print("\nstopping after this step, to save the run; once more stops at once", file=sys.stderr)

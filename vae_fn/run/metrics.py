@@ -28,6 +28,9 @@ METRICS = (
 )
 """The keys of a row of `metrics.jsonl`, in order; `nonfinite` follows them."""
 
+TEXTS = ("split", "protocol")
+"""Those that are texts; `kl_by_dimension` is a list of numbers, the others are numbers."""
+
 
 def with_nonfinite(values: Mapping[str, Any]) -> dict[str, Any]:
     """Replace each NaN and infinity by None, also within a list, and name those keys in a further key `nonfinite`."""
@@ -54,7 +57,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Read a `metrics.jsonl`; a last row that was cut off in the writing is left out.
 
     Raises:
-        RunError: Any other row is not a JSON object.
+        RunError: Any other row is not as `metrics_row` writes them.
     """
     return [_parse_row(path, number, line) for number, line in enumerate(_lines(path), start=1)]
 
@@ -91,11 +94,24 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
+def _is_row(row: Any) -> bool:
+    if not isinstance(row, dict) or row.keys() != {*METRICS, "nonfinite"}:
+        return False
+    divergences = row["kl_by_dimension"] or []
+    values = [row[key] for key in METRICS if key not in (*TEXTS, "kl_by_dimension")]
+    return (
+        type(row["step"]) is int
+        and all(isinstance(row[key], str | None) for key in TEXTS)
+        and isinstance(divergences, list)
+        and all(isinstance(value, int | float | None) for value in (*values, *divergences))
+    )
+
+
 def _parse_row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         row = None
-    if not isinstance(row, dict):
+    if not _is_row(row):
         raise RunError(f"{path}, line {number} is not a row of metrics: delete that line")
     return row

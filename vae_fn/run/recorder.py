@@ -1,5 +1,6 @@
 """What a run writes while it trains: rows of metrics, TensorBoard, checkpoints."""
 
+import math
 import os
 import time
 from pathlib import Path
@@ -82,7 +83,8 @@ class Recorder:
         terms = {name: getattr(result, name) for name in TERMS}
         self._write(step=step, epoch=epoch, split="validation" if validation else "test", **terms)
         best = self.record.best_elbo
-        self._best = validation is not None and (best is None or result.elbo > best)
+        better = best is None or result.elbo > best
+        self._best = validation is not None and math.isfinite(result.elbo) and better
         if self._best:
             self.record = self.record._replace(best_elbo=result.elbo)
         if self._board:
@@ -91,7 +93,7 @@ class Recorder:
     def _wants(self, step: int) -> bool:
         every = self.parts.config.checkpoint_every
         ends = step % self.parts.batches.per_epoch == 0
-        return self._interrupts.received is not None or ends or (every > 0 and step % every == 0)
+        return self._interrupts.asked() or ends or (every > 0 and step % every == 0)
 
     def _save(self, progress: Progress) -> None:
         step = int(progress.state.step)

@@ -4,9 +4,10 @@ import functools
 import json
 import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tqdm import tqdm
@@ -17,8 +18,12 @@ from vae_fn.run.figures import FIGURES, which
 from vae_fn.run.folder import RunError, write_atomic
 from vae_fn.run.subject import MOST_CLASSES, Subject, load_subject
 
-RESULT = ("steps", "test.elbo", "test.reconstruction", "test.kl", "test.protocol")
-"""What the summary of a run has at least."""
+RESULT = {
+    "steps": int,
+    **dict.fromkeys(("test.elbo", "test.reconstruction", "test.kl"), int | float | None),
+    "test.protocol": str,
+}
+"""What the summary of a run has at least, and its kind."""
 
 
 def draw_run(run: Path, config: TrainConfig, checkpoint: str, key: int, *, quiet: bool) -> dict[str, Any]:
@@ -45,8 +50,8 @@ def draw_run(run: Path, config: TrainConfig, checkpoint: str, key: int, *, quiet
     ]
     deviations = viz.deviation_from_prior(subject.draws)
     result = {
-        "checkpoint": subject.checkpoint.name,
-        "step": subject.record.step,
+        "checkpoint": subject.trained.checkpoint.name,
+        "step": subject.trained.record.step,
         "key": key,
         "examples": len(subject.draws),
         "kl_by_dimension": subject.kl.tolist(),
@@ -69,9 +74,9 @@ def draw_run(run: Path, config: TrainConfig, checkpoint: str, key: int, *, quiet
 
 def notes(subject: Subject, summary: Mapping[str, Any]) -> list[str]:
     """What a reader of the report has to know besides the figures."""
-    record, config = subject.record, subject.config
+    checkpoint, record, config = subject.trained.checkpoint.name, subject.trained.record, subject.config
     texts = [
-        f"The figures show the parameters of {subject.checkpoint.name}, after step {record.step:,}, which is epoch "
+        f"The figures show the parameters of {checkpoint}, after step {record.step:,}, which is epoch "
         f"{record.epoch} of {config.epochs}, on {len(subject.means):,} test images."
     ]
     if not summary:
@@ -108,12 +113,12 @@ def _writable(run: Path) -> Path:
     return folder
 
 
-def _read(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
+def _read(path: Path, needed: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """What stands in a JSON file of a run; nothing where there is no such file yet.
 
     Args:
         path: the file.
-        needed: keys, dotted where tables are nested, that must be there.
+        needed: keys, dotted where tables are nested, that must be there, and the kind of what is there.
 
     Raises:
         RunError: it is damaged.
@@ -122,8 +127,9 @@ def _read(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("it is no table")
-        for key in needed:
-            functools.reduce(operator.getitem, key.split("."), content)
+        for key, kind in needed.items():
+            if not isinstance(functools.reduce(operator.getitem, key.split("."), content), kind):
+                raise ValueError(f"{key} is of the wrong kind")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as fault:

@@ -7,16 +7,17 @@ from typing import Any
 
 from vae_fn import random, tree
 from vae_fn.run.assemble import Parts, assemble
-from vae_fn.run.checkpoints import Record, checkpoints, read_checkpoint
+from vae_fn.run.checkpoints import Record, checkpoints, forget_after, read_checkpoint
 from vae_fn.run.checks import ConfigError
-from vae_fn.run.config import TrainConfig, to_toml
+from vae_fn.run.config import TrainConfig, from_toml, to_toml
 from vae_fn.run.folder import RunError, hold, read_config, run_of, sweep, write_atomic
 from vae_fn.run.metrics import keep_rows
 from vae_fn.run.train import beginning, carry_on, initial_state
 from vae_fn.training.loop import Progress, begin
 
-FREE = ("runs_dir", "name", "tensorboard", "checkpoint_every", "keep_last", "keep_best", "compile", "device")
-"""Settings that may differ in a resumed run; of these `compile` and `device` change its numbers by rounding."""
+FREE = ("data", "tensorboard", "checkpoint_every", "keep_last", "keep_best", "compile", "device")
+"""Settings that may differ in a resumed run: `data` may lie elsewhere, for its checksum is compared; `compile` and
+`device` change the numbers by rounding."""
 
 INCIDENTAL = ("command",)
 """What an environment says that no number depends on."""
@@ -40,13 +41,14 @@ def resume(place: Path, config: TrainConfig, *, exact: bool = False, quiet: bool
     """
     run = run_of(place)
     with hold(run):
-        old = read_config(run)
-        _check_settings(run, old, config)
+        _check_settings(run, read_config(run), config)
         parts = assemble(config)
         progress, record = _restore(parts, run, place)
+        _check_settings(run, from_toml(record.config), config)
         if record.step >= parts.steps and (run / "summary.json").exists():
             raise RunError(f"{run} is finished: see it with `vae-fn evaluate {run}`, or train on with more --epochs")
         _check_environment(run, record, beginning(parts), exact)
+        forget_after(run, record.step)
         sweep(run)
         keep_rows(run / "metrics.jsonl", record.rows)
         (run / "summary.json").unlink(missing_ok=True)
@@ -81,7 +83,7 @@ def _check_settings(run: Path, old: TrainConfig, new: TrainConfig) -> None:
 
 def _check_environment(run: Path, then: Record, now: Record, exact: bool) -> None:
     if then.data != now.data:
-        raise RunError(f"the training images are not those that {run} was trained on: restore the data, or train again")
+        raise RunError(f"the images are not those that {run} was trained on: restore the data, or train again")
     if then.environment["generator"] != now.environment["generator"]:
         raise RunError(
             f"{run} drew its random numbers with {then.environment['generator']}, here there is "

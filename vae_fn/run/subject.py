@@ -12,8 +12,7 @@ from vae_fn import random
 from vae_fn.data import Split
 from vae_fn.distributions import kl_by_dimension
 from vae_fn.evaluation.latents import decode, encode_pixels
-from vae_fn.run.checkpoints import Record, read_record
-from vae_fn.run.codes import Trained, choose_checkpoint, load_trained, prepared
+from vae_fn.run.codes import Trained, load_trained, prepared
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import RunError
 from vae_fn.run.metrics import read_metrics
@@ -32,10 +31,8 @@ class Subject(NamedTuple):
 
     Attributes:
         config: its settings.
-        checkpoint: the file with its parameters.
-        record: where it stood then.
         rows: of its `metrics.jsonl`.
-        trained: its model, with the parameters.
+        trained: its model, with the parameters and where it stood then.
         test: its test images under its protocol, on the CPU.
         means: of the posteriors of the test images.
         draws: one from each of these posteriors.
@@ -43,8 +40,6 @@ class Subject(NamedTuple):
     """
 
     config: TrainConfig
-    checkpoint: Path
-    record: Record
     rows: list[dict]
     trained: Trained
     test: Split
@@ -96,17 +91,16 @@ def load_subject(run: Path, config: TrainConfig, checkpoint: str, key: int) -> S
     Raises:
         UserError: as `load_trained`, or a latent is not finite.
     """
-    path = choose_checkpoint(run, checkpoint)
-    trained = load_trained(run, config, str(path), key)
+    trained = load_trained(run, config, checkpoint, key)
     test = prepared(trained, config.data).dataset.test
     targets, draws = (random.fold_in(trained.key, i) for i in (TARGETS, DRAWS))
     q = encode_pixels(trained.vae, trained.params, test.images, trained.protocol, targets)
     z = q.sample(random.draw(draws, q.noise_like()))
     kl = kl_by_dimension(q, trained.vae.prior(trained.params, None)).double().mean(0)
     if not all(array.isfinite().all() for array in (q.mean, z, kl)):
-        raise RunError(f"{path} gives latents that are not finite: choose another --checkpoint")
+        raise RunError(f"{trained.checkpoint} gives latents that are not finite: choose another --checkpoint")
     rows = read_metrics(run / "metrics.jsonl")
-    return Subject(config, path, read_record(path), rows, trained, test, *map(_array, (q.mean, z, kl)))
+    return Subject(config, rows, trained, test, *map(_array, (q.mean, z, kl)))
 
 
 def _array(tensor: Tensor) -> np.ndarray:

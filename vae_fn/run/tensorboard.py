@@ -43,6 +43,9 @@ SCALARS = (
 )
 """The curves that a row of metrics adds to, under its split."""
 
+EVENTS = "events.out.tfevents."
+"""How the names of files of events begin; the settings are in number 0, and each sitting has the next."""
+
 DIMENSIONS = 32
 """Latents that have a curve of their KL."""
 
@@ -87,9 +90,9 @@ class Board:
         self._posterior_noise = random.draw(posterior, posterior_like)
         folder.mkdir(exist_ok=True)
         settings = summary.text("config", f"```toml\n{to_toml(parts.config)}```")
-        write_atomic(folder / "events.out.tfevents.0", _records(_version(), _event(0, settings)))
+        write_atomic(folder / f"{EVENTS}0", _records(_version(), _event(0, settings)))
         # TensorBoard drops nothing at the first START that it sees, so the first sitting writes one too.
-        self._file = (folder / f"events.out.tfevents.{time.time_ns()}").open("xb")
+        self._file = _next(folder).open("xb")
         self._write(_version(), Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def scalars(self, row: Mapping[str, Any]) -> None:
@@ -138,6 +141,13 @@ class Board:
     def __exit__(self, kind: type | None, fault: BaseException | None, trace: TracebackType | None) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _next(folder: Path) -> Path:
+    """The file of the next sitting: TensorBoard reads files in the order of their names, as texts."""
+    numbers = (path.name.removeprefix(EVENTS) for path in folder.glob(f"{EVENTS}*"))
+    last = max(int(number) for number in numbers if number.isdecimal())
+    return folder / f"{EVENTS}{last + 1:019d}"
 
 
 def _noise_like(parts: Parts, x: Float[Tensor, "n d"]) -> tuple[Noise, Noise]:

@@ -4,14 +4,12 @@ import contextlib
 import json
 import math
 import signal
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vae_fn import random, tree
-from vae_fn.data import Dataset
-from vae_fn.run.assemble import Parts, assemble
+from vae_fn.run.assemble import Parts, assemble, checksum
 from vae_fn.run.checkpoints import Record, checkpoints
 from vae_fn.run.clinic import NonFiniteError, admit
 from vae_fn.run.config import TrainConfig, to_toml
@@ -44,8 +42,12 @@ def train(config: TrainConfig, *, overwrite: bool = False, quiet: bool = False) 
     parts = assemble(config)
     state, record = initial_state(parts), beginning(parts)
     files = {"config.toml": record.config, "environment.json": as_json(record.environment)}
+    if overwrite and Path(config.data).is_relative_to((config.runs_dir / config.run_name).absolute()):
+        raise RunError(f"{config.data} lies in the run that --overwrite deletes: move it, or choose another --name")
     run = create_run(config.runs_dir, config.run_name, files, overwrite)
     with hold(run):
+        if (run / "config.toml").read_text(encoding="utf-8") != record.config:
+            raise RunError(f"{run} was replaced by another process meanwhile: choose another --name")
         return carry_on(parts, run, begin(state), record, quiet=quiet)
 
 
@@ -60,11 +62,6 @@ def beginning(parts: Parts) -> Record:
     config = parts.config
     here = environment(config.device, random.GENERATOR) | {"compile": config.compile}
     return Record(0, 0, 0, 0, 0.0, 0, None, to_toml(config), here, checksum(parts.dataset), list(parts.dataset.shape))
-
-
-def checksum(dataset: Dataset) -> int:
-    """CRC-32 of the training images, as the model is trained on them."""
-    return zlib.crc32(dataset.train.images.cpu().contiguous().numpy().data)
 
 
 def carry_on(parts: Parts, run: Path, progress: Progress, record: Record, *, quiet: bool) -> Path:
@@ -113,6 +110,11 @@ def _saying_how_to_go_on(run: Path) -> Iterator[None]:
     except OSError as fault:
         where = f"{fault.filename}: " if fault.filename else ""
         raise RunError(f"{where}{fault.strerror}: mend that, then {_how_to_go_on(run)}") from fault
+    except RuntimeError as fault:
+        if type(fault).__name__ != "InductorError":  # which only exists where something is compiled
+            raise
+        reason = str(fault).splitlines()[0]
+        raise RunError(f"the step cannot be compiled ({reason}); {_how_to_go_on(run)} --no-compile") from fault
     except KeyboardInterrupt as fault:
         raise Interrupted(f"stopped at once; {_how_to_go_on(run)}", signal.SIGINT) from fault
 

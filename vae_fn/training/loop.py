@@ -1,10 +1,11 @@
 """The training loop: steps, rows for whoever listens, and the places where a run can be left and taken up again."""
 
+import contextlib
 import math
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float32
@@ -173,4 +174,30 @@ def _show(bar: tqdm, row: Row, epochs: int) -> None:
 
 def _progress(start: int, steps: int, quiet: bool) -> tqdm:
     seconds_between = 0.2 if sys.stderr.isatty() else 15.0
-    return tqdm(initial=start, total=steps, unit="step", dynamic_ncols=True, mininterval=seconds_between, disable=quiet)
+    return tqdm(
+        initial=start,
+        total=steps,
+        unit="step",
+        dynamic_ncols=True,
+        mininterval=seconds_between,
+        disable=quiet,
+        file=_Unbroken(sys.stderr),
+    )
+
+
+class _Unbroken:
+    """A stream whose reader may leave: progress that nobody sees does not end a run."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
