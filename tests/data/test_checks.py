@@ -1,4 +1,4 @@
-"""Images that nothing can be learnt from are refused for training, and taken where there is only something to encode."""
+"""Images that nothing can be learnt from are refused for training, and taken where they are only encoded."""
 
 import numpy as np
 import pytest
