@@ -67,7 +67,9 @@ def test_a_case_that_turns_out_finite_says_so(run, capsys):
     case = read_case(find_case(run))
     state = case.inputs.state
     small = {part: {name: 0 * leaf for name, leaf in leaves.items()} for part, leaves in state.params.items()}
-    save_case(run, case._replace(step=3, inputs=case.inputs._replace(state=state._replace(params=small))))
+    save_case(
+        run, case._replace(step=3, inputs=case.inputs._replace(state=state._replace(params=small, step=state.step + 1)))
+    )
     status, out, _ = replay(capsys, run)
     assert status == 0
     assert out.splitlines()[-1] == f"step 3 of {run}: everything is finite here"

@@ -1,11 +1,14 @@
 """Images that nothing can be learnt from are refused for training, and taken where they are only encoded."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from tests.data.files import check_refused, npy, npz, written
 from vae_fn.data import load
 from vae_fn.data.arrays import Named, Part, make_dataset, make_split
+from vae_fn.data.checks import check_bright, check_images
 from vae_fn.data.stored import load_stored
 
 FLOATS = ["f2", "<f4", ">f4", "f8"]
@@ -54,3 +57,23 @@ def test_dark_test_images_are_taken(tmp_path):
 def test_one_dark_image_alone_is_taken(tmp_path, image):
     assert len(load_stored(str(written(tmp_path / "image.npy", npy(image)))).dataset.test.images) == 1
     assert len(make_split(Part(Named("", image), None))[0].images) == 1
+
+
+def check_allocates_little(check, images: np.ndarray):
+    tracemalloc.start()
+    try:
+        check("", images)
+        assert tracemalloc.get_traced_memory()[1] < images.nbytes / 10
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("check", [check_images, check_bright])
+@pytest.mark.parametrize("dtype", ["u1", "?", *FLOATS])
+def test_sound_images_are_checked_without_arrays_of_their_size(check, dtype):
+    check_allocates_little(check, np.full((1000, 40, 40), 255 if dtype == "u1" else 1, dtype))
+
+
+def test_a_check_of_every_pixel_at_once_is_caught():
+    with pytest.raises(AssertionError):
+        check_allocates_little(lambda name, images: np.isfinite(images).all(), np.ones((1000, 40, 40), "f4"))

@@ -1,6 +1,7 @@
 """What a checkpoint refuses, and what it offers instead."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from safetensors.torch import load, save, save_file
 
 from tests.training.problems import algorithm, images, small_vae, streams
 from vae_fn import random, tree
-from vae_fn.run import checkpoints as module
+from vae_fn.run import sealed
+from vae_fn.run.assemble import make_model
 from vae_fn.run.checkpoints import (
     BEST,
     Record,
@@ -18,27 +20,29 @@ from vae_fn.run.checkpoints import (
     forget_after,
     newest,
     read_checkpoint,
+    read_model,
     read_parameters,
     read_record,
     save_checkpoint,
 )
+from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import RunError
 from vae_fn.training import Batch
 from vae_fn.training.loop import begin
 
 
 def record(step):
-    environment = {"torch": "2", "git": {"dirty": True}}
+    environment = {"torch": "2", "generator": "philox", "git": {"dirty": True}}
     return Record(step, 1, 2, 3, 4.5, 0, -100.25, "key = 1\n", environment, 2**32 - 1, [3, 4])
 
 
-def content(seed=0):
+def content(seed=0, step=7):
     state = algorithm().init(streams(seed).init, Batch(images(4)))
-    return begin(state)._asdict() | {"key": random.key(seed)}
+    return begin(state._replace(step=torch.tensor(step, dtype=state.step.dtype)))._asdict() | {"key": random.key(seed)}
 
 
 def write(run, step=7, seed=0, keep_last=9, best=False):
-    return save_checkpoint(run, content(seed), record(step), keep_last=keep_last, best=best)
+    return save_checkpoint(run, content(seed, step), record(step), keep_last=keep_last, best=best)
 
 
 def check_round_trip(path, wanted, step):
@@ -105,6 +109,16 @@ def rewritten(path, change):
     return save(load(path.read_bytes()), metadata={"vae_fn": json.dumps(change(mine))})
 
 
+def resealed(path, changes):
+    """The checkpoint with a changed record and the checksum that goes with it."""
+
+    def change(header):
+        about = header["record"] | changes
+        return header | {"record": about, "checksum": sealed.checksum(load(path.read_bytes()), about)}
+
+    return rewritten(path, change)
+
+
 def flipped(path):
     content = bytearray(path.read_bytes())
     content[-3] ^= 4
@@ -123,12 +137,33 @@ DAMAGE = {
         "is not a checkpoint of vae_fn",
     ),
     "newer": (
-        lambda path: rewritten(path, lambda header: header | {"format": module.FORMAT + 1}),
+        lambda path: rewritten(path, lambda header: header | {"format": sealed.FORMAT + 1}),
         "was written by a newer version of vae_fn: update it",
     ),
     "other fields": (
         lambda path: rewritten(path, lambda header: header | {"record": {"step": 1}}),
         "is not a checkpoint of vae_fn",
+    ),
+    "no checksum": (
+        lambda path: rewritten(path, lambda header: {key: header[key] for key in ("format", "record")}),
+        "is not a checkpoint of vae_fn",
+    ),
+    "a list": (lambda path: rewritten(path, lambda header: [header]), "is not a checkpoint of vae_fn"),
+    "format in words": (
+        lambda path: rewritten(path, lambda header: header | {"format": "1"}),
+        "is not a checkpoint of vae_fn",
+    ),
+    "too deep": (
+        lambda path: save(load(path.read_bytes()), metadata={"vae_fn": "[" * 100_000}),
+        "is not a checkpoint of vae_fn",
+    ),
+    "another record": (
+        lambda path: rewritten(path, lambda header: header | {"record": header["record"] | {"rows": 4}}),
+        "is damaged: its checksum is wrong",
+    ),
+    "another step": (
+        lambda path: resealed(path, {"step": 11}),
+        "is damaged: it is of step 11, but its state is not",
     ),
 }
 
@@ -146,6 +181,58 @@ def test_what_is_no_whole_checkpoint_is_refused_and_the_one_before_it_offered(tm
     before.unlink()
     with pytest.raises(RunError, match="there is none before it: train again"):
         read_checkpoint(path, tree.shapes_of(content))
+
+
+LIES = {
+    "step": ("7", -1, 7.0, True, None, [7], 10**30),
+    "epoch": ("1", -1, None),
+    "batch": ("2", 0.5),
+    "rows": ("3", -3, {}),
+    "seconds": ("4.5", None, math.nan, 10**400, []),
+    "skipped": ("0", False),
+    "best_elbo": ("-100", math.inf, [], {"a": 1}),
+    "config": (7, None, ["key = 1"]),
+    "environment": ({}, [], "torch generator", None, {"torch": "2"}, {"torch": "2", "generator": 7}),
+    "data": ("0", -1),
+    "shape": ("34", [], 12, [3, -4], [0, 4], [1e9, 1e9], [10**9, 10**9], [[3, 4]], {"3": 4}, None, ["3", "4"]),
+}
+"""Values that no record has, by name."""
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in LIES.items() for value in values])
+def test_a_record_of_other_kinds_is_refused(tmp_path, name, value):
+    path = write(tmp_path)
+    path.write_bytes(resealed(path, {name: value}))
+    for read in (read_record, lambda path: read_parameters(path, small_vae())):
+        with pytest.raises(RunError, match="is not a checkpoint of vae_fn; there is none before it: train again"):
+            read(path)
+
+
+def test_a_record_may_be_without_a_best_elbo(tmp_path):
+    path = write(tmp_path)
+    path.write_bytes(resealed(path, {"best_elbo": None}))
+    assert read_record(path) == record(7)._replace(best_elbo=None)
+
+
+def test_a_shape_that_lies_takes_no_memory(tmp_path):
+    path = write(tmp_path)
+    path.write_bytes(resealed(path, {"shape": [2**15, 2**16]}))
+    with pytest.raises(RunError, match=r"holds another model: under 'encoder/0.weight' it has torch.float32"):
+        read_model(path, lambda shape: make_model(TrainConfig(), shape))
+
+
+def test_a_model_is_read_once(tmp_path):
+    path, shapes = write(tmp_path), []
+
+    def make(shape):
+        path.unlink()
+        shapes.append(shape)
+        return small_vae()
+
+    model = read_model(path, make)
+    assert (model.record, shapes) == (record(7), [(3, 4)])
+    for one, other in zip(tree.leaves(model.params), tree.leaves(content()["state"].params), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_another_model_is_refused(tmp_path):

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save, save_file
 
 from tests.run.poison import CLOCK, config, exploding, harm
 from tests.training.poison import check_equal, corner, no_number, steep
@@ -19,6 +19,7 @@ from vae_fn.run.checks import ConfigError
 from vae_fn.run.clinic import NonFiniteError, admit
 from vae_fn.run.findings import examine
 from vae_fn.run.folder import RunError
+from vae_fn.run.sealed import checksum
 from vae_fn.run.train import initial_state, train
 from vae_fn.training import step_by_shape
 from vae_fn.training.diagnosis import first
@@ -109,6 +110,33 @@ def test_a_full_disk_does_not_hide_what_was_found(tmp_path, monkeypatch):
     assert not list(run.rglob("*.safetensors"))
 
 
+@pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("CUDA out of memory.\nTried to"), ValueError("a bug")])
+def test_a_step_that_cannot_be_taken_apart_is_saved_all_the_same(tmp_path, monkeypatch, fault):
+    def fail(*args):
+        raise fault
+
+    monkeypatch.setattr(clinic, "diagnose", fail)
+    message, run = lose(exploding(tmp_path))
+    path = run / "nonfinite" / "step-000000002.safetensors"
+    why = " ".join(f"{type(fault).__name__} {fault}".split())
+    assert message == (
+        f"step 2 is not finite, and taking it apart failed ({why}); "
+        f"saved in {path}; see it term by term with `vae-fn replay {run} --step 2`"
+    )
+    assert (read_case(path).step, read_case(path).found) == (2, True)
+
+
+def test_findings_that_cannot_be_written_do_not_hide_the_case(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(clinic, "write_atomic", full)
+    message, run = lose(exploding(tmp_path))
+    assert "step 2 is not finite, first in posterior/layer 2 Linear" in message
+    assert message.endswith(f"`vae-fn replay {run} --step 2`")
+    assert read_case(find_case(run)).step == 2
+
+
 def test_a_file_in_the_way_does_not_hide_what_was_found(tmp_path):
     settings = exploding(tmp_path)
     parts = assemble(settings)
@@ -152,12 +180,34 @@ def test_float64_tells_an_overflow_from_a_nan(lost):
 
 def test_the_latest_case_is_found_unless_another_is_asked_for(lost):
     case = read_case(find_case(lost))
-    save_case(lost, case._replace(step=12))
+    later = case.inputs.state._replace(step=case.inputs.state.step + 10)
+    save_case(lost, case._replace(step=12, inputs=case.inputs._replace(state=later)))
     (lost / "nonfinite" / "step-99.safetensors").write_text("none of ours")
     assert find_case(lost).name == "step-000000012.safetensors"
     assert find_case(lost, 2).name == "step-000000002.safetensors"
     with pytest.raises(RunError, match="no case of step 3: use --step 2 or 12"):
         find_case(lost, 3)
+
+
+LIES = [
+    *(({"step": value}, "not a case of vae_fn") for value in ("2", None, -1, 2.0)),
+    *(({"found": value}, "not a case of vae_fn") for value in (1, "true")),
+    *(({"config": value}, "not a case of vae_fn") for value in (1, {})),
+    *(({"shape": value}, "not a case of vae_fn") for value in ([1e9, 1e9], "66", [], 36, [-6, -6], [10**9, 10**9])),
+    ({"shape": [2**15, 2**16]}, "holds another model"),
+    ({"more": 1}, "not a case of vae_fn"),
+    ({"step": 3}, "it is of step 3, but its state is not"),
+]
+"""Changes of a record, and how it is refused."""
+
+
+def resealed(whole, changes):
+    """The case with a changed record and the checksum that goes with it."""
+    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
+    mine, tensors = json.loads(header["__metadata__"]["vae_fn"]), load(whole)
+    record = mine["record"] | changes
+    changed = mine | {"record": record, "checksum": checksum(tensors, record)}
+    return save(tensors, metadata={"vae_fn": json.dumps(changed)})
 
 
 def test_what_cannot_be_read_is_refused(lost):
@@ -177,8 +227,11 @@ def test_what_cannot_be_read_is_refused(lost):
     refused("checksum is wrong")
     save_file(tensors, path)
     refused("not a case of vae_fn")
-    save_file(tensors, path, metadata={"vae_fn case": "[]"})
+    save_file(tensors, path, metadata={"vae_fn": "[]"})
     refused("not a case of vae_fn")
+    for changes, words in LIES:
+        path.write_bytes(resealed(whole, changes))
+        refused(words)
     path.write_bytes(whole.replace(rb"{\"format\": 1", rb"{\"format\": 9", 1))
     refused("newer version")
 

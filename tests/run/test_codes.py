@@ -12,7 +12,7 @@ from vae_fn.data import DataError
 from vae_fn.models import heads, mlp
 from vae_fn.models.vae import build
 from vae_fn.run.assemble import make_data, make_model
-from vae_fn.run.checkpoints import checkpoints, newest, read_parameters
+from vae_fn.run.checkpoints import checkpoints, newest, read_model, read_parameters
 from vae_fn.run.codes import choose_checkpoint, codes, load_trained, prepared, reconstruct, sample, select
 from vae_fn.run.folder import RunError, read_config
 
@@ -192,10 +192,11 @@ def test_a_run_without_validation_has_no_best(tmp_path):
 
 
 def test_parameters_that_are_not_finite_are_refused(folder, monkeypatch):
-    def broken(path, vae):
-        return tree.map(lambda leaf: leaf / 0, read_parameters(path, vae))
+    def broken(path, make):
+        model = read_model(path, make)
+        return model._replace(params=tree.map(lambda leaf: leaf / 0, model.params))
 
-    monkeypatch.setattr("vae_fn.run.codes.read_parameters", broken)
+    monkeypatch.setattr("vae_fn.run.codes.read_model", broken)
     with pytest.raises(RunError, match="parameters that are not finite"):
         trained(folder)
 

@@ -84,6 +84,28 @@ def test_read_metrics(tmp_path):
     assert read_metrics(path) == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: {},
+        lambda row: [row],
+        lambda row: {key: value for key, value in row.items() if key != "split"},
+        lambda row: row | {"more": 1},
+        *(lambda row, key=key: row | {key: "1"} for key in METRICS if key not in ("split", "protocol")),
+        lambda row: row | {"split": 1},
+        lambda row: row | {"step": None},
+        lambda row: row | {"kl_by_dimension": ["1"]},
+    ],
+)
+def test_what_is_no_row_is_refused(tmp_path, change):
+    path, row = tmp_path / "metrics.jsonl", json.loads(metrics_row(step=1, split="train", kl_by_dimension=[1.0, None]))
+    path.write_text(json.dumps(row) + "\n")
+    assert read_metrics(path) == [row]
+    path.write_text(json.dumps(row) + "\n" + json.dumps(change(row)) + "\n")
+    with pytest.raises(RunError, match=r"metrics.jsonl, line 2 is not a row of metrics: delete that line"):
+        read_metrics(path)
+
+
 def check_cut(cut, path, monkeypatch):
     """Half a row goes, and so do rows beyond the count; a failure leaves the file as it was."""
     rows = [metrics_row(step=step, split="train") + "\n" for step in range(3)]

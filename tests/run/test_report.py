@@ -45,6 +45,11 @@ def draw(run, checkpoint="newest", key=0):
     return draw_run(run, read_config(run), checkpoint, key, quiet=True)
 
 
+def summary_of(**changes):
+    test = {"elbo": -1.0, "reconstruction": -1.0, "kl": 0.0, "protocol": "grey"}
+    return json.dumps({"steps": 10, "test": test | changes})
+
+
 def subject_of(run, checkpoint="newest"):
     return load_subject(run, read_config(run), checkpoint, 0)
 
@@ -124,7 +129,8 @@ def test_notes_say_which_parameters_are_shown(run):
     subject, summary = subject_of(run), json.loads((run / "summary.json").read_text())
     (note,) = notes(subject, summary)
     assert "step-000000010.safetensors, after step 10, which is epoch 2 of 2, on 50 test images" in note
-    earlier = subject._replace(record=subject.record._replace(step=5))
+    trained = subject.trained
+    earlier = subject._replace(trained=trained._replace(record=trained.record._replace(step=5)))
     assert "not of these parameters" in notes(earlier, summary)[1]
     assert "no result yet" in notes(subject, {})[1]
 
@@ -149,6 +155,7 @@ def test_notes_say_what_is_missing(run):
         ("summary.json", "{}"),
         ("summary.json", '{"steps": 10, "test": {"elbo": -1}}'),
         ("summary.json", '{"steps": 10, "test": 7}'),
+        *(("summary.json", summary_of(**change)) for change in ({"elbo": "-1"}, {"kl": []}, {"protocol": None})),
     ],
 )
 def test_a_damaged_file_is_named(copy, one_figure, name, content):

@@ -130,9 +130,14 @@ def rebuild(config: TrainConfig, shape: Shape, learning_rate: Tensor, beta: Tens
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Record]:
     try:
-        return unseal(path, "case", _record)
+        stored, record = unseal(path, "case", _record)
     except BrokenError as fault:
-        raise RunError(f"{path} {fault}: {_AGAIN}") from fault
+        raise RunError(f"{path} {fault}; {_AGAIN}") from fault
+    if missing := [name for name in ("state/step", "batch/pixels", "learning_rate", "beta") if name not in stored]:
+        raise RunError(f"{path} has no {missing[0]}: {_AGAIN}")
+    if stored["state/step"].tolist() != record.step - 1:
+        raise RunError(f"{path} is damaged: it is of step {record.step}, but its state is not; {_AGAIN}")
+    return stored, record
 
 
 def _record(content: Any) -> Record:
@@ -145,8 +150,6 @@ def _record(content: Any) -> Record:
 
 def _inputs(path: Path, stored: Mapping[str, Tensor], config: TrainConfig, shape: Shape) -> Inputs:
     """The tree of what is stored, if it is what the settings say."""
-    if missing := [name for name in ("batch/pixels", "learning_rate", "beta") if name not in stored]:
-        raise RunError(f"{path} has no {missing[0]}: {_AGAIN}")
     batch, learning_rate, beta = Batch(stored["batch/pixels"]), stored["learning_rate"], stored["beta"]
     _, algorithm = rebuild(config, shape, learning_rate, beta)
     state = tree.shapes_of(lambda: algorithm.init(random.key(0), batch))

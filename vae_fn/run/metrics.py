@@ -5,7 +5,7 @@ import math
 import numbers
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from vae_fn.run.folder import RunError, write_atomic
 
@@ -94,7 +94,7 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
-def _is_row(row: Any) -> bool:
+def _is_row(row: Any) -> TypeGuard[dict[str, Any]]:
     if not isinstance(row, dict) or row.keys() != {*METRICS, "nonfinite"}:
         return False
     divergences = row["kl_by_dimension"] or []

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from tqdm import tqdm
@@ -43,7 +42,7 @@ def draw_run(run: Path, config: TrainConfig, checkpoint: str, key: int, *, quiet
         UserError: nothing can be written there, or as `load_subject`; a file of the run is damaged.
     """
     folder = _writable(run)
-    summary, environment = _read(run / "summary.json", RESULT), _read(run / "environment.json")
+    summary, environment = _read(run / "summary.json", RESULT), _read(run / "environment.json", {})
     subject = load_subject(run, config, checkpoint, key)
     figures = [
         _draw(subject, name, folder) for name in tqdm(which(subject), unit="figure", dynamic_ncols=True, disable=quiet)
@@ -113,7 +112,7 @@ def _writable(run: Path) -> Path:
     return folder
 
 
-def _read(path: Path, needed: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+def _read(path: Path, needed: Mapping[str, Any]) -> dict[str, Any]:
     """What stands in a JSON file of a run; nothing where there is no such file yet.
 
     Args:
