@@ -78,6 +78,7 @@ def first_step(runs: str) -> float:
 def overhead(runs: str, epochs: int) -> dict[str, float]:
     """Seconds of a run's loop and of its parts, without the first epoch, which compiles; peak memory in MB."""
     args = ("train", "--quiet", "--runs-dir", runs, "--overwrite", "--epochs")
+    command(*args, "1")  # fills the cache, for the short last batch too
     short, long = (
         json.loads(command(*args, str(count), prelude=OVERHEAD).stdout.split("REPORT")[1]) for count in (1, 1 + epochs)
     )

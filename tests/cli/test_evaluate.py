@@ -75,11 +75,36 @@ def test_a_file_of_the_run_is_not_overwritten(run, capsys):
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        *("summary.json", "metrics.jsonl", "environment.json", "report.html"),
+        *("checkpoints/a.json", "tensorboard/a.json", "figures/a.json", "nonfinite/a.json"),
+    ],
+)
+def test_no_name_of_the_run_is_taken_before_the_run_takes_it(run, name, capsys):
+    (run / name).parent.mkdir(exist_ok=True)
+    assert main(["evaluate", str(run), "--json", str(run / name)]) == 2
+    assert "must not be a file of the run" in capsys.readouterr().err
+    assert not (run / name).exists()
+    (run.parent / "link").symlink_to(run)
+    assert main(["evaluate", str(run), "--json", str(run.parent / "link" / name)]) == 2
+    assert not (run / name).exists()
+
+
+def test_other_names_in_the_run_may_be_used(run):
+    assert main(["evaluate", str(run), "--json", str(run / "mine.json")]) == 0
+    assert json.loads((run / "mine.json").read_text())["elbo"] == -140
+
+
+@pytest.mark.parametrize(
     ("fault", "words"),
     [
         (OSError(28, "No space left on device", "runs/a"), "runs/a: No space left on device: free some space"),
         (MemoryError(), "does not fit into memory"),
         (RuntimeError("[enforce fail] not enough memory: you tried to allocate"), "does not fit into memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "does not fit into memory"),
+        (RuntimeError("CUDA error: out of memory"), "does not fit into memory"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("Allocation of 2 GiB failed"), "does not fit into memory"),
     ],
 )
 def test_a_full_disk_and_a_full_memory_are_one_line(run, monkeypatch, capsys, fault, words):
@@ -93,12 +118,13 @@ def test_a_full_disk_and_a_full_memory_are_one_line(run, monkeypatch, capsys, fa
     assert printed.count("\n") == 1
 
 
-def test_another_fault_keeps_its_traceback(run, monkeypatch):
+@pytest.mark.parametrize("words", ["a fault of the program", "CUDA error: an illegal memory access was encountered"])
+def test_another_fault_keeps_its_traceback(run, monkeypatch, words):
     def fail(*args):
-        raise RuntimeError("a fault of the program")
+        raise RuntimeError(words)
 
     monkeypatch.setattr(sys.modules["vae_fn.run.evaluate"], "evaluate_run", fail)
-    with pytest.raises(RuntimeError, match="a fault of the program"):
+    with pytest.raises(RuntimeError, match=words):
         main(["evaluate", str(run)])
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -7,7 +8,8 @@ import pytest
 
 from tests.run.trained import small_run, write_images
 from vae_fn.cli.main import main
-from vae_fn.run import report
+from vae_fn.run import checkpoints, report
+from vae_fn.run.checkpoints import newest
 from vae_fn.run.config import TrainConfig, to_toml
 
 
@@ -71,6 +73,53 @@ def test_samples_are_those_of_the_command_sample(run, tmp_path):
     assert main(["figures", "runs/a", "--quiet"]) == 0
     assert main(["sample", "runs/a", "--quiet", "--out", str(tmp_path / "x.png")]) == 0
     assert (run / "figures" / "samples.png").read_bytes() == (tmp_path / "x.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "words"),
+    [
+        ("metrics.jsonl", lambda text: text + "{}\n", "is not a row of metrics: delete that line"),
+        (
+            "metrics.jsonl",
+            lambda text: text.replace('"split": "train"', '"split": 1'),
+            "line 1 is not a row of metrics",
+        ),
+        (
+            "summary.json",
+            lambda text: re.sub(r'"elbo": [^,]+', '"elbo": "good"', text),
+            "test.elbo is of the wrong kind",
+        ),
+    ],
+)
+def test_a_damaged_file_is_one_line(run, capsys, name, edit, words):
+    whole = (run / name).read_text()
+    assert edit(whole) != whole
+    (run / name).write_text(edit(whole))
+    try:
+        assert main(["figures", "runs/a", "--quiet"]) == 2
+    finally:
+        (run / name).write_text(whole)
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert words in err
+
+
+@pytest.mark.parametrize("command", ["figures", "sample"])
+def test_a_checkpoint_is_read_once(run, monkeypatch, command):
+    """Training may delete it meanwhile."""
+    original, path = checkpoints.unseal, newest(run)
+    whole = path.read_bytes()
+
+    def read_and_delete(*args):
+        found = original(*args)
+        path.unlink()
+        return found
+
+    monkeypatch.setattr(checkpoints, "unseal", read_and_delete)
+    try:
+        assert main([command, "runs/a", "--quiet"]) == 0
+    finally:
+        path.write_bytes(whole)
 
 
 def test_quiet_is_quiet(run, capsys):

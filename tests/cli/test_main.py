@@ -1,3 +1,5 @@
+import io
+import os
 import signal
 import subprocess
 import sys
@@ -96,6 +98,36 @@ def test_debug_shows_the_traceback_of_a_mistake(args):
     assert done.stderr.endswith("ConfigError: key must be 0 or more and finite, not -1\n")
     with pytest.raises(UsageError):
         main(["--debug", "trian"])
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_what_a_terminal_cannot_show_is_escaped(encoding, tmp_path):
+    """A name in Greek, and one that is not even UTF-8: the first is an output, the second a mistake."""
+    for name in ("τρέξιμο", b"\xff".decode(errors="surrogateescape")):
+        (tmp_path / name).mkdir()
+    code = "from vae_fn.cli.main import main; raise SystemExit(main())"
+
+    def run(name):
+        command = [sys.executable, "-c", code, "runs", name]
+        environment = os.environ | {"PYTHONIOENCODING": f"{encoding}:strict", "PYTHONUTF8": "1"}
+        return subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment)
+
+    done = run(b"\xff")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"no runs in \\udcff: ")
+    done, shown = run("τρέξιμο"), "τρέξιμο".encode(encoding, "backslashreplace")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"no runs in " + shown + b": ")
+    done = run("τρέξιμ")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"vae-fn runs: error: ")
+
+
+def test_streams_of_other_kinds_are_left_alone(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(["--version"]) == 0
+    assert stream.getvalue().startswith("vae-fn 0.")
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):

@@ -49,9 +49,9 @@ MISTAKES = [
     ),
     (
         None,
-        "train --resume runs/stopped --data mnist",
-        "vae-fn train: error: --data is {base}/blobs.npy in runs/stopped and mnist here: a resumed run keeps its "
-        "settings; leave --data out, or start a new run under another --name",
+        "train --resume runs/stopped --samples 4",
+        "vae-fn train: error: --samples is 1 in runs/stopped and 4 here: a resumed run keeps its settings; leave "
+        "--samples out, or start a new run under another --name",
     ),
     (
         None,

@@ -1,18 +1,15 @@
 """What a checkpoint refuses, and what it offers instead."""
 
-import json
-import math
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save, save_file
 
+from tests.run.resealed import resealed, rewritten
 from tests.training.problems import algorithm, images, small_vae, streams
 from vae_fn import random, tree
 from vae_fn.run import sealed
-from vae_fn.run.assemble import make_model
 from vae_fn.run.checkpoints import (
     BEST,
     Record,
@@ -25,7 +22,6 @@ from vae_fn.run.checkpoints import (
     read_record,
     save_checkpoint,
 )
-from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import RunError
 from vae_fn.training import Batch
 from vae_fn.training.loop import begin
@@ -102,23 +98,6 @@ def test_a_run_without_checkpoints_says_so(tmp_path):
         newest(tmp_path)
 
 
-def rewritten(path, change):
-    """The checkpoint with a changed header."""
-    header = json.loads(path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")])
-    mine = json.loads(header["__metadata__"]["vae_fn"])
-    return save(load(path.read_bytes()), metadata={"vae_fn": json.dumps(change(mine))})
-
-
-def resealed(path, changes):
-    """The checkpoint with a changed record and the checksum that goes with it."""
-
-    def change(header):
-        about = header["record"] | changes
-        return header | {"record": about, "checksum": sealed.checksum(load(path.read_bytes()), about)}
-
-    return rewritten(path, change)
-
-
 def flipped(path):
     content = bytearray(path.read_bytes())
     content[-3] ^= 4
@@ -181,44 +160,6 @@ def test_what_is_no_whole_checkpoint_is_refused_and_the_one_before_it_offered(tm
     before.unlink()
     with pytest.raises(RunError, match="there is none before it: train again"):
         read_checkpoint(path, tree.shapes_of(content))
-
-
-LIES = {
-    "step": ("7", -1, 7.0, True, None, [7], 10**30),
-    "epoch": ("1", -1, None),
-    "batch": ("2", 0.5),
-    "rows": ("3", -3, {}),
-    "seconds": ("4.5", None, math.nan, 10**400, []),
-    "skipped": ("0", False),
-    "best_elbo": ("-100", math.inf, [], {"a": 1}),
-    "config": (7, None, ["key = 1"]),
-    "environment": ({}, [], "torch generator", None, {"torch": "2"}, {"torch": "2", "generator": 7}),
-    "data": ("0", -1),
-    "shape": ("34", [], 12, [3, -4], [0, 4], [1e9, 1e9], [10**9, 10**9], [[3, 4]], {"3": 4}, None, ["3", "4"]),
-}
-"""Values that no record has, by name."""
-
-
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in LIES.items() for value in values])
-def test_a_record_of_other_kinds_is_refused(tmp_path, name, value):
-    path = write(tmp_path)
-    path.write_bytes(resealed(path, {name: value}))
-    for read in (read_record, lambda path: read_parameters(path, small_vae())):
-        with pytest.raises(RunError, match="is not a checkpoint of vae_fn; there is none before it: train again"):
-            read(path)
-
-
-def test_a_record_may_be_without_a_best_elbo(tmp_path):
-    path = write(tmp_path)
-    path.write_bytes(resealed(path, {"best_elbo": None}))
-    assert read_record(path) == record(7)._replace(best_elbo=None)
-
-
-def test_a_shape_that_lies_takes_no_memory(tmp_path):
-    path = write(tmp_path)
-    path.write_bytes(resealed(path, {"shape": [2**15, 2**16]}))
-    with pytest.raises(RunError, match=r"holds another model: under 'encoder/0.weight' it has torch.float32"):
-        read_model(path, lambda shape: make_model(TrainConfig(), shape))
 
 
 def test_a_model_is_read_once(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.run.boards import (
     PAIRS,
@@ -27,6 +28,7 @@ from tests.run.boards import (
     write_images,
 )
 from vae_fn import random, tree
+from vae_fn.run import tensorboard
 from vae_fn.run.assemble import assemble
 from vae_fn.run.folder import RunError
 from vae_fn.run.metrics import read_metrics
@@ -186,6 +188,48 @@ def test_what_is_not_finite_is_left_out(parts, tmp_path):
         before = max((tmp_path / "board").iterdir()).stat().st_size
         board.pictures(params, 1)
         assert max((tmp_path / "board").iterdir()).stat().st_size == before
+
+
+def read_in_order(folder):
+    """The steps of the rows in a folder, read by TensorBoard as it reads files: those after a START replace others."""
+    found = EventAccumulator(str(folder)).Reload()
+    return [(event.step, event.value) for event in found.Scalars("train/elbo")]
+
+
+def write_sittings(folder, parts, sittings, board_type=Board):
+    """Sittings of one step each."""
+    for step in range(1, sittings + 1):
+        with board_type(folder, parts, step - 1) as board:
+            board.scalars({"split": "train", "step": step, "elbo": float(step)})
+
+
+class ClockBoard(Board):
+    """Files are named by a clock that runs backwards."""
+
+    hours = 99
+
+    def __init__(self, folder, parts, step):
+        ClockBoard.hours -= 1
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tensorboard, "_next", lambda folder: folder / f"{tensorboard.EVENTS}{ClockBoard.hours:019d}")
+            super().__init__(folder, parts, step)
+
+
+def test_sittings_are_read_in_their_order_whatever_the_clock(parts, tmp_path):
+    expected = [(float(step), float(step)) for step in range(1, 13)]
+    write_sittings(tmp_path / "board", parts, 12)
+    assert read_in_order(tmp_path / "board") == expected
+    write_sittings(tmp_path / "clock", parts, 12, ClockBoard)
+    assert read_in_order(tmp_path / "clock") != expected
+
+
+def test_a_sitting_follows_files_of_any_number(parts, tmp_path):
+    names = (f"1{18 * '7'}", "0", "mine", "5.host.12")
+    for name in names:
+        (tmp_path / f"{tensorboard.EVENTS}{name}").touch()
+    write_sittings(tmp_path, parts, 1)
+    (new,) = {path.name.removeprefix(tensorboard.EVENTS) for path in tmp_path.iterdir()} - {*names}
+    assert new == f"1{17 * '7'}8"
 
 
 @pytest.mark.parametrize("write", ["scalars", "pictures"])

@@ -24,8 +24,9 @@ class ReconstructOptions(ModelOptions):
 
     data: str | None = None
     """Images: a data set by name, or the path of a folder of IDX files, a .npy or a .npz file. By default the run's."""
-    split: Literal["test", "train"] = "test"
-    """Part of the data: of a file without a test part, test is the sixth of its images that training leaves out."""
+    split: Literal["test", "train", "all"] = "test"
+    """Part of the data: of a file without a test part, test is the sixth of its images that training leaves out; all
+    takes every image."""
     count: int = 30
     """Images to show, the first of every class in turn; without labels the first ones."""
     out: Path | None = None

@@ -4,6 +4,7 @@ The tensors are the state before the step, its batch and noise and the two numbe
 paths, as in `state/params/encoder/0.weight`; the rest stands in the file's metadata, as JSON. No data set is needed.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -151,12 +152,15 @@ def _record(content: Any) -> Record:
 def _inputs(path: Path, stored: Mapping[str, Tensor], config: TrainConfig, shape: Shape) -> Inputs:
     """The tree of what is stored, if it is what the settings say."""
     batch, learning_rate, beta = Batch(stored["batch/pixels"]), stored["learning_rate"], stored["beta"]
+    another = RunError(f"{path} holds another model than its settings say: {_AGAIN}")
+    if batch.pixels.shape[1:] != (math.prod(shape),):
+        raise another
     _, algorithm = rebuild(config, shape, learning_rate, beta)
     state = tree.shapes_of(lambda: algorithm.init(random.key(0), batch))
     like = Inputs(state, batch, algorithm.noise_like(batch), learning_rate, beta)
     expected = {name: tuple(leaf.shape) for name, leaf in tree.flat_names(like).items()}
     if expected != {name: tuple(leaf.shape) for name, leaf in stored.items()}:
-        raise RunError(f"{path} holds another model than its settings say: {_AGAIN}")
+        raise another
     return tree.from_names(stored, like)
 
 

@@ -196,9 +196,9 @@ def _record(content: Any) -> Record:
     record = Record(**content)
     for value in (record.step, record.epoch, record.batch, record.rows, record.skipped, record.data):
         count(value)
-    if not all(isinstance(text, str) for text in (record.config, *map(record.environment.__getitem__, NEEDED))):
+    if not all(isinstance(text, str) for text in (record.config, *(record.environment[name] for name in NEEDED))):
         raise TypeError("not a text")
-    if not math.isfinite(record.seconds) or not math.isfinite(record.best_elbo or 0):
+    if not math.isfinite(record.seconds) or not math.isfinite(0 if record.best_elbo is None else record.best_elbo):
         raise ValueError("not finite")
     return record._replace(shape=list(image_shape(record.shape)))
 

@@ -73,7 +73,7 @@ class TrainConfig:
     evaluation_draws: int = 10
     """Noise draws per test image in the result; the curve of each epoch takes one."""
     compile: bool = True
-    """Compile the training step (half a minute at the start, faster afterwards)."""
+    """Compile the training step (a minute at the start the first time, seconds later on; then faster steps)."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, cuda:1, mps, ..."""
     runs_dir: Path = Path("runs")

@@ -7,7 +7,7 @@ from typing import Any
 from vae_fn import random, tree
 from vae_fn.evaluation.elbo import evaluate_elbo
 from vae_fn.run.assemble import check_device, checksum, make_data, make_model, make_streams
-from vae_fn.run.checkpoints import read_parameters, read_record
+from vae_fn.run.checkpoints import read_model
 from vae_fn.run.codes import choose_checkpoint
 from vae_fn.run.folder import RunError, open_run, read_config
 
@@ -31,11 +31,10 @@ def evaluate_run(
     config = replace(config, device=device or config.device, key=config.key if key is None else key)
     check_device(config)
     dataset, protocol = make_data(config)
-    path = choose_checkpoint(run, checkpoint)
-    if read_record(path).data != checksum(dataset):
+    model = read_model(choose_checkpoint(run, checkpoint), lambda shape: make_model(config, shape))
+    if model.record.data != checksum(dataset):
         raise RunError(f"the images are not those that {run} was trained on: restore the data")
-    vae = make_model(config, dataset.shape)
-    params = tree.map(lambda leaf: leaf.to(config.device), read_parameters(path, vae))
+    params = tree.map(lambda leaf: leaf.to(config.device), model.params)
     noise = random.fold_in(make_streams(config).evaluation, 0)
-    result = evaluate_elbo(vae, params, dataset.test.images, protocol, noise, draws=draws)
+    result = evaluate_elbo(model.vae, params, dataset.test.images, protocol, noise, draws=draws)
     return result._asdict() | {"key": key}

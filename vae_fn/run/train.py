@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def beginning(parts: Parts) -> Record:
 def carry_on(parts: Parts, run: Path, progress: Progress, record: Record, *, quiet: bool) -> Path:
     """Train a run, which stands at `record`, to its end and write its summary."""
     config = parts.config
+    _say_what_happens(parts, run, record.step, quiet)
     step = step_by_shape(parts.algorithm, compile_step) if config.compile else step_by_shape(parts.algorithm)
     with (
         Interrupts() as interrupts,
@@ -101,6 +103,15 @@ def carry_on(parts: Parts, run: Path, progress: Progress, record: Record, *, qui
     if not math.isfinite(test.elbo):
         raise NonFiniteError(f"the test ELBO is not finite: try a smaller --learning-rate (the run is in {run})")
     return run
+
+
+def _say_what_happens(parts: Parts, run: Path, step: int, quiet: bool) -> None:
+    """Say on stderr, before the first silence, where the run goes and what takes so long."""
+    if quiet:
+        return
+    where = f"going on in {run} after step {step} of {parts.steps}" if step else f"training in {run}"
+    compiling = "; compiling the step takes a minute the first time" if parts.config.compile else ""
+    print(where + compiling, file=sys.stderr)
 
 
 @contextlib.contextmanager
