@@ -44,7 +44,7 @@ MISTAKES = [
     ),
     ("sample runs/a --checkpoint ../x", "vae-fn sample: error: ../x is not in runs/a/checkpoints: give newest, best,"),
     ("sample runs/a --checkpoint best", "vae-fn sample: error: runs/a has no best checkpoint, which takes a run with"),
-    ("reconstruct runs/a --split tset", "vae-fn reconstruct: error: --split takes one of test, train, all, not 'tset'. Did"),
+    ("reconstruct runs/a --split tset", "vae-fn reconstruct: error: --split takes one of test, train, all, not 'tset'"),
     ("reconstruct runs/a --out x.npy", "vae-fn reconstruct: error: out must end in .png or .svg or .npz, which says"),
     ("reconstruct runs/a --json no/x.json", f"vae-fn reconstruct: error: json {NO_PLACE} no/x.json"),
     ("reconstruct runs/a --json runs/a/config.toml", "vae-fn reconstruct: error: json must not be a file of the run"),
