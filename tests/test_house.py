@@ -21,6 +21,7 @@ FLOORS = {
     "gradients": 2,
     "training": 3,
     "evaluation": 4,
+    "verify": 4,
     "viz": 4,
     "run": 5,
     "cli": 5,

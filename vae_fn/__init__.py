@@ -13,6 +13,7 @@ _SUBMODULES = (
     "training",
     "tree",
     "types",
+    "verify",
 )
 
 

@@ -1,0 +1,29 @@
+"""Verification of stochastic code: exact, bounded and sampled tests of means, property checks, mutants.
+
+Nothing is imported before it is used: the pytest plugin of this package loads in everybody's test runs.
+"""
+
+import importlib
+from typing import Any
+
+_PLACES = {
+    "exact": ("exact", "exact_variance", "moments", "Moments"),
+    "nodes": ("Nodes", "enumerate_states"),
+    "sampled": ("mean",),
+    "bounded": ("mean_bounded",),
+    "two_samples": ("same_mean", "lower_variance"),
+    "draws": ("draws_of", "seeded"),
+    "verdict": ("Verdict", "VerificationError", "Rejected", "Biased", "Inconclusive", "Underpowered"),
+}
+_HOMES = {name: module for module, names in _PLACES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"vae_fn.verify.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'vae_fn.verify' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOMES)

@@ -1,0 +1,1 @@
+"""A registry of deliberately wrong versions; a survivor is a property that is missing."""

@@ -1,0 +1,180 @@
+"""Nodes and weights in place of noise: expectations over noise as finite sums.
+
+Each coordinate of noise gets a rule of its law: Gauss-Hermite for normal, Gauss-Legendre on every piece between jumps
+for uniform, Gauss-Laguerre on both sides of the kink for Laplace, the trapezoidal rule for logistic and Gumbel noise,
+whose densities are analytic and decay exponentially on the whole line. The rule of an array is their product.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from vae_fn import random
+from vae_fn.distributions import Bernoulli, Categorical, Distribution
+from vae_fn.random import Noise
+from vae_fn.types import Tree
+
+Line = tuple[Float64[Tensor, " n"], Float64[Tensor, " n"]]
+"""Nodes and weights of one coordinate; the weights sum to 1."""
+
+LIMIT = 2**16
+"""The most nodes of a product rule."""
+
+WINDOW = 40.0
+"""Where the tails of logistic and Gumbel noise are cut: exp(-40) = 4e-18 is left out."""
+
+
+class Nodes(NamedTuple):
+    """A rule: the mean of `fn(noise)` is the sum of `weights * fn(noise)`.
+
+    Attributes:
+        noise: a tree of noise with the nodes in front, `(n, *shape)` float64.
+        weights: of the nodes, summing to 1.
+    """
+
+    noise: Tree
+    weights: Float64[Tensor, " n"]
+
+
+def normal(order: int) -> Line:
+    """Gauss-Hermite: exact for polynomials of degree 2 order - 1."""
+    return _normalised(*np.polynomial.hermite_e.hermegauss(order))
+
+
+def uniform(order: int, breaks: Float64[Tensor, " m"] | None = None) -> Line:
+    """Gauss-Legendre on each piece of (0, 1) between `breaks`: exact for piecewise polynomials up to 2 order - 1."""
+    edges = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    edges = edges if breaks is None else torch.cat([edges, breaks.double().clamp(0, 1)]).sort().values
+    low, width = edges[:-1, None], edges.diff()[:, None]
+    x, w = (torch.from_numpy(array) for array in np.polynomial.legendre.leggauss(order))
+    nodes, weights = (low + width * (1 + x) / 2).flatten(), (width * w / 2).flatten()
+    return nodes[weights > 0], weights[weights > 0]
+
+
+def laplace(order: int) -> Line:
+    """Gauss-Laguerre on either side of 0: exact for polynomials on each side."""
+    x, w = _normalised(*np.polynomial.laguerre.laggauss(order))
+    return torch.cat([-x.flip(0), x]), torch.cat([w.flip(0), w]) / 2
+
+
+def logistic(order: int) -> Line:
+    """The trapezoidal rule; its error falls exponentially with the order for analytic integrands."""
+    x = torch.linspace(-WINDOW, WINDOW, 6 * order, dtype=torch.float64)
+    return x, _proportional(-x.abs() - 2 * torch.log1p(torch.exp(-x.abs())))
+
+
+def gumbel(order: int) -> Line:
+    """The trapezoidal rule, as for logistic noise."""
+    x = torch.linspace(-math.log(WINDOW), WINDOW, 4 * order, dtype=torch.float64)
+    return x, _proportional(-x - torch.exp(-x))
+
+
+RULES: dict[Callable[..., Tensor], Callable[..., Line]] = {
+    random.normal: normal,
+    random.uniform: uniform,
+    random.laplace: laplace,
+    random.logistic: logistic,
+    random.gumbel: gumbel,
+}
+"""The rule of each law of `vae_fn.random`."""
+
+
+def specification(noise: int | Tree) -> Tree:
+    """A tree of `Noise`; a number d stands for d standard normals."""
+    return Noise(random.normal, (noise,)) if isinstance(noise, int) else noise
+
+
+def dimensions(noise: Tree) -> int:
+    """How many coordinates a tree of `Noise` has."""
+    return sum(math.prod(leaf.shape) for leaf in pytree.tree_leaves(noise))
+
+
+def product(noise: Tree, order: int, breaks: Tree | None = None) -> Nodes:
+    """The product rule of a tree of `Noise`.
+
+    Args:
+        noise: the specification.
+        order: of each coordinate's rule, or of each piece.
+        breaks: where the integrand jumps: a tree like `noise` with tensors `(*shape, m)` of points in (0, 1) for
+            uniform leaves and None for others.
+
+    Raises:
+        ValueError: there are more than `LIMIT` nodes, or a law has no rule.
+    """
+    specs, structure = pytree.tree_flatten(noise)
+    cuts = [None] * len(specs) if breaks is None else structure.flatten_up_to(breaks)
+    lines = [line for spec, cut in zip(specs, cuts, strict=True) for line in _lines(spec, order, cut)]
+    count = math.prod(len(weights) for _, weights in lines)
+    if count > LIMIT:
+        raise ValueError(
+            f"{len(lines)} dimensions of noise need {count} nodes, and the exact tier takes {LIMIT}: "
+            "check a smaller problem, lower the order, or sample"
+        )
+    nodes, weights = _grid(lines)
+    sizes = [math.prod(spec.shape) for spec in specs]
+    arrays = [part.reshape(-1, *spec.shape) for part, spec in zip(nodes.split(sizes, 1), specs, strict=True)]
+    return Nodes(pytree.tree_unflatten(arrays, structure), weights)
+
+
+def enumerate_states(q: Distribution, samples: int = 1) -> Nodes:
+    """Every value of `samples` draws of a discrete distribution of batch shape (), through noise that gives it.
+
+    Args:
+        q: `Bernoulli` or `Categorical`, of logits `(d)` or `(v, c)`.
+        samples: K; the noise has shape `(n, K, *event)`.
+
+    Raises:
+        ValueError: there are more than `LIMIT` states, or q is not discrete.
+    """
+    if isinstance(q, Bernoulli):
+        zero = torch.sigmoid(-q.logits.detach().double()).expand(samples, *q.logits.shape)
+        return product(Noise(random.uniform, tuple(zero.shape)), 1, breaks=zero.unsqueeze(-1))
+    if isinstance(q, Categorical):
+        return _classes(q.logits.detach().double(), samples)
+    raise ValueError(f"{type(q).__name__} has no states to enumerate: integrate over its noise")
+
+
+def _classes(logits: Float64[Tensor, "v c"], samples: int) -> Nodes:
+    variables, classes = logits.shape
+    count = classes ** (samples * variables)
+    if count > LIMIT:
+        raise ValueError(f"{samples} draws have {count} states, and the exact tier takes {LIMIT}: use fewer")
+    index = torch.arange(classes)
+    states = torch.cartesian_prod(*[index] * (samples * variables)).reshape(count, samples, variables)
+    chosen = torch.nn.functional.one_hot(states, classes).double()
+    weights = torch.exp((torch.log_softmax(logits, -1) * chosen).sum((1, 2, 3)))
+    return Nodes(chosen - logits, weights)
+
+
+def _lines(spec: Noise, order: int, breaks: Tensor | None) -> list[Line]:
+    if spec.law not in RULES:
+        raise ValueError(f"the law {spec.law.__name__} has no quadrature rule: give Nodes of your own, or sample")
+    size = math.prod(spec.shape)
+    if breaks is None:
+        return [RULES[spec.law](order)] * size
+    if spec.law is not random.uniform:
+        raise ValueError("breaks are points of uniform noise: give None for other laws")
+    return [uniform(order, points) for points in breaks.reshape(size, -1)]
+
+
+def _grid(lines: list[Line]) -> Line:
+    """The product of rules: nodes `(n, lines)` and weights `(n,)`."""
+    nodes, weights = torch.ones(1, 0, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    for x, w in lines:
+        nodes = torch.cat([nodes.repeat_interleave(len(x), 0), x.repeat(len(nodes)).unsqueeze(-1)], 1)
+        weights = (weights[:, None] * w).flatten()
+    return nodes, weights
+
+
+def _normalised(x: np.ndarray, w: np.ndarray) -> Line:
+    return torch.from_numpy(x), torch.from_numpy(w / w.sum())
+
+
+def _proportional(log_density: Float64[Tensor, " n"]) -> Float64[Tensor, " n"]:
+    return torch.softmax(log_density, 0)

@@ -1,0 +1,58 @@
+"""Keys hashed from what is tested, the stage and an epoch: nobody can choose a seed, and every run can be repeated."""
+
+import hashlib
+import os
+import shlex
+import sys
+from collections.abc import Callable
+
+from torch import Tensor
+
+from vae_fn import random, tree
+from vae_fn.types import Key, Tree
+
+EPOCH = "VAE_FN_EPOCH"
+"""The environment variable that moves all keys on: a date, for nightly runs."""
+
+
+def epoch() -> str:
+    """The epoch of this process; "0" unless the environment says otherwise."""
+    return os.environ.get(EPOCH, "0")
+
+
+def key_of(name: str, what: Tree, stage: str) -> Key:
+    """The key of a stage of a check: BLAKE2b of its name, the numbers that are tested, the stage, and the epoch.
+
+    The numbers are part of it so that every example of a property has draws of its own.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for word in (name, stage, epoch()):
+        digest.update(f"{len(word)}:{word}".encode())
+    for path, leaf in tree.flat_names(what).items():
+        digest.update(path.encode())
+        digest.update(_bytes(leaf))
+    return random.key(int.from_bytes(digest.digest(), "big"))
+
+
+def seed_of(key: Key) -> int:
+    """A seed in [0, 2**64) for a generator of another kind: BLAKE2b of the key."""
+    return int.from_bytes(hashlib.blake2b(key.cpu().numpy().tobytes(), digest_size=8).digest(), "big")
+
+
+def name_of(fn: Callable, name: str | None) -> str:
+    """The label of a check: the given one, or where the function is defined."""
+    if name is not None:
+        return name
+    inner = getattr(fn, "func", fn)  # functools.partial
+    return f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', type(inner).__qualname__)}"
+
+
+def replay_line() -> str:
+    """The command that runs what is running now again, with the same keys."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    words = ["pytest", test] if test else [os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]]
+    return f"{EPOCH}={shlex.quote(epoch())} {shlex.join(words)}"
+
+
+def _bytes(leaf: Tensor) -> bytes:
+    return leaf.detach().cpu().double().contiguous().numpy().tobytes()

@@ -1,0 +1,61 @@
+"""Test statistics of means, and the shape of a tail."""
+
+import math
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+from torch.special import ndtri
+
+from vae_fn.verify.sample import Sample
+
+
+def quantile(level: float) -> float:
+    """The standard normal quantile that is exceeded with probability `level`."""
+    return -float(ndtri(torch.tensor(level, dtype=torch.float64)))
+
+
+def skew_corrected(sample: Sample, slack: Float64[Tensor, " d"]) -> Float64[Tensor, " d"]:
+    """Hall's transformation of the t statistics of the means, which takes out their skewness (Hall 1992, eq. 2.5).
+
+    With t the usual statistic and g the skewness, t + g t**2 / (3 sqrt n) + g**2 t**3 / (27 n) + g / (6 sqrt n).
+
+    Args:
+        sample: the draws, about what their mean is said to be.
+        slack: what is taken off the distance of a mean before anything is made of it: rounding.
+    """
+    root = math.sqrt(sample.draws)
+    distance = sample.mean.sign() * (sample.mean.abs() - slack).clamp(min=0)
+    t = torch.where(sample.scale > 0, distance * root / sample.scale, 0.0)
+    g = sample.skewness / root
+    return torch.where(distance == 0, 0.0, t + g * t**2 / 3 + g**2 * t**3 / 27 + g / 6)
+
+
+def pareto_shape(values: Float64[Tensor, "n h"]) -> float:
+    """The largest shape k of the generalised Pareto law fitted to the tail of any column's distances from its median.
+
+    Moments of order 1/k and above do not exist. The tail is the largest min(n / 5, 3 sqrt n) distances; the fit is the
+    quasi-Bayesian one of Zhang and Stephens (2009).
+    """
+    count = len(values)
+    tail = min(count // 5, math.ceil(3 * math.sqrt(count)))
+    if tail < 5:
+        return 0.0
+    distances = (values - values.median(0).values).abs().sort(0).values
+    excess = (distances[-tail:] - distances[-tail - 1]).T
+    usable = excess[(excess[:, tail // 4] > 0) & excess.isfinite().all(1)]
+    return max((_fit(row) for row in usable), default=0.0)
+
+
+def _fit(x: Float64[Tensor, " m"]) -> float:
+    """Zhang and Stephens' estimate of k for sorted excesses; the sign is that of 1/k moments, k > 0 for heavy tails."""
+    x = x.clamp(min=float(x.max()) * 1e-12)
+    m = len(x)
+    points = 30 + int(math.sqrt(m))
+    j = torch.arange(1, points + 1, dtype=torch.float64)
+    theta = 1 / x[-1] + (1 - torch.sqrt(points / (j - 0.5))) / (3 * x[int(m / 4 + 0.5) - 1])
+    shape = torch.log1p(-theta[:, None] * x).mean(1)
+    log_likelihood = m * (torch.log(-theta / shape) - shape - 1)
+    weights = torch.softmax(log_likelihood.nan_to_num(-torch.inf), 0)
+    k = float(torch.log1p(-(weights * theta).sum() * x).mean())
+    return k * m / (m + 10) + 5 / (m + 10)  # shrunk a little towards 1/2, as for importance weights (Vehtari et al.)
