@@ -13,6 +13,7 @@ _PLACES = {
     "bounded": ("mean_bounded",),
     "two_samples": ("same_mean", "lower_variance"),
     "draws": ("draws_of", "seeded"),
+    "report": ("Report",),
     "verdict": ("Verdict", "VerificationError", "Rejected", "Biased", "Inconclusive", "Underpowered"),
 }
 _HOMES = {name: module for module, names in _PLACES.items() for name in names}
