@@ -9,6 +9,22 @@ from torch import Tensor
 from vae_fn import tree
 
 
+def compile_pure(fn: Callable[..., Any], *, backend: str | Callable[..., Any] = "inductor") -> Callable[..., Any]:
+    """Compile a pure function whole, as one graph of static shapes.
+
+    Args:
+        fn: a graph break in it is an error, a new shape of its arguments a second graph.
+        backend: as in `torch.compile`; a function of a graph and its inputs sees every graph that is made.
+    """
+
+    def isolated(*args: Any) -> Any:
+        return fn(*args)
+
+    # Dynamo counts graphs by code object: with one of its own, a function is not charged for the graphs of others.
+    isolated.__code__ = isolated.__code__.replace()
+    return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend)
+
+
 def compile_step(step: Callable[..., tuple[Any, Any]], *, donate: bool = True) -> Callable[..., tuple[Any, Any]]:
     """Compile a step `(state, *inputs) -> (state, info)` whole, as one graph of static shapes.
 
@@ -17,7 +33,7 @@ def compile_step(step: Callable[..., tuple[Any, Any]], *, donate: bool = True) -
         donate: write the new state into the old one's buffers inside the graph and return those: no allocation, the
             same numbers. The state passed in is consumed; who keeps one clones it (`tree.clone`).
     """
-    return _donating(step) if donate else _compile(step)
+    return _donating(step) if donate else compile_pure(step)
 
 
 def _donating(step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
@@ -26,7 +42,7 @@ def _donating(step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, 
         tree.map(lambda old, value: old.copy_(value), state, tree.map(_computed, new))
         return info
 
-    compiled = _compile(overwrite)
+    compiled = compile_pure(overwrite)
 
     def donated(state: Any, *inputs: Any) -> tuple[Any, Any]:
         return state, compiled(state, *inputs)
@@ -41,12 +57,3 @@ def _computed(value: Tensor) -> Tensor:
     overwritten. A clone will not do: Inductor removes it even where the graph writes to its source (torch 2.14).
     """
     return torch.maximum(value, value)
-
-
-def _compile(fn: Callable[..., Any]) -> Callable[..., Any]:
-    def isolated(*args: Any) -> Any:
-        return fn(*args)
-
-    # Dynamo counts graphs by code object: with one of its own, a step is not charged for the graphs of other steps.
-    isolated.__code__ = isolated.__code__.replace()
-    return torch.compile(isolated, fullgraph=True, dynamic=False)
