@@ -27,13 +27,15 @@ class Estimator(NamedTuple):
 
     Attributes:
         name: as on the command line.
-        unbiased_for: the quantity whose gradient is its mean, or "biased: ..." with the reason.
+        unbiased_for: the quantity whose gradient is its mean: "the ELBO", "the K-sample bound", or others in words.
         min_samples: the fewest samples k with which it is defined.
         importance_weighted: whether it weighs samples by p(x, z) / q(z), which grey pixels do not allow.
         evaluations: forward and backward evaluations of f for each sample.
         init: `init(problem, params)` gives the estimator's own state.
         noise_like: `noise_like(problem, params, samples)` gives the noise specifications; runs on shapes alone.
         estimate: `estimate(problem, params, noise, state)` gives an `Estimate`.
+        rule: the coefficients that it is made of, if it is: what its verification can take apart.
+        q_follows: what q's own gradient follows where that is something else, in words.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Estimator(NamedTuple):
     init: Callable[[Problem, Params], Tree]
     noise_like: Callable[[Problem, Params, int], Tree]
     estimate: Callable[[Problem, Params, Tree, Tree], Estimate]
+    rule: Rule | None = None
+    q_follows: str | None = None
 
 
 def from_coefficients(
@@ -54,6 +58,7 @@ def from_coefficients(
     min_samples: int = 1,
     through_samples: bool = True,
     importance_weighted: bool = False,
+    q_follows: str | None = None,
     check: Callable[[Problem], None] = lambda problem: None,
 ) -> Estimator:
     """The stateless estimator of a rule `(log_weights, beta) -> Coefficients`.
@@ -82,7 +87,10 @@ def from_coefficients(
             raise ValueError(f"{name} differentiates samples, and discrete ones have no gradient: use score or vimco")
         return Estimate(pulled.value, pulled.grads, state, pulled.info)
 
-    return Estimator(name, unbiased_for, min_samples, importance_weighted, (1, 1), init, noise_like, estimate)
+    weighted, evaluations = importance_weighted, (1, 1)
+    return Estimator(
+        name, unbiased_for, min_samples, weighted, evaluations, init, noise_like, estimate, rule, q_follows
+    )
 
 
 def _enough(name: str, samples: int, least: int) -> None:

@@ -14,6 +14,9 @@ _PLACES = {
     "two_samples": ("same_mean", "lower_variance"),
     "draws": ("draws_of", "seeded"),
     "report": ("Report",),
+    "problems": ("Known",),
+    "estimators.unbiased": ("unbiased",),
+    "estimators.battery": ("estimator", "mutate", "Mutated"),
     "verdict": ("Verdict", "VerificationError", "Rejected", "Biased", "Inconclusive", "Underpowered"),
 }
 _HOMES = {name: module for module, names in _PLACES.items() for name in names}

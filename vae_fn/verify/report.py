@@ -6,7 +6,7 @@ from tabulate import tabulate
 
 from vae_fn.verify.verdict import ERRORS, Status, Verdict, worst
 
-HEAD = ("check", "tier", "verdict", "resolves", "draws", "ms")
+HEAD = ("check", "on", "tier", "verdict", "resolves", "draws", "ms")
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,17 @@ class Report:
 
     def rows(self) -> list[tuple[str, ...]]:
         """A row of words for every verdict, under `HEAD`."""
-        return [_row(verdict) for verdict in self.verdicts]
+        return [_row(verdict, self.name) for verdict in self.verdicts]
 
     def __str__(self) -> str:
-        table = tabulate(self.rows(), headers=HEAD, disable_numparse=True, colalign=("left",) * 3 + ("right",) * 3)
+        table = tabulate(self.rows(), headers=HEAD, disable_numparse=True, colalign=("left",) * 4 + ("right",) * 3)
         failed = [str(verdict) for verdict in self.verdicts if not verdict.passed]
         missing = [f"not covered: {sentence}" for sentence in self.not_covered]
         return "\n".join([self.name, table, *failed, *missing])
 
 
-def _row(verdict: Verdict) -> tuple[str, ...]:
+def _row(verdict: Verdict, name: str) -> tuple[str, ...]:
+    on = verdict.name.removeprefix(name).strip().removeprefix("on ")
     resolves = "" if verdict.resolvable is None else f"{verdict.resolvable:.2g}"
     draws = f"{verdict.draws}" if verdict.draws else ""
-    return verdict.claim, verdict.tier, verdict.status, resolves, draws, f"{1000 * verdict.seconds:.0f}"
+    return verdict.claim, on, verdict.tier, verdict.status, resolves, draws, f"{1000 * verdict.seconds:.0f}"

@@ -88,6 +88,6 @@ def vimco() -> Estimator:
 
 def wake() -> Estimator:
     """Reweighted wake-sleep with the wake phase for q (Bornschein & Bengio 2015; Le et al. 2019)."""
-    target = "decoder: the K-sample bound; q: biased for E_{p(z|x)} log q at finite K (self-normalised weights)"
+    follows = "E_{p(z|x)} log q, with a bias at finite K from the self-normalised weights"
     settings = WEIGHTED | {"check": _importance, "through_samples": False}
-    return from_coefficients("rws", wake_rule, unbiased_for=target, **settings)
+    return from_coefficients("rws", wake_rule, unbiased_for="the K-sample bound", q_follows=follows, **settings)

@@ -1,0 +1,97 @@
+"""Gradient estimators held against exact gradients, on problems small enough to integrate."""
+
+from collections.abc import Callable, Sequence
+
+from vae_fn.gradients import Estimator
+from vae_fn.types import Tree
+from vae_fn.verify.bounded import mean_bounded
+from vae_fn.verify.draws import draws_of
+from vae_fn.verify.estimators.settings import (
+    Setting,
+    battery,
+    estimate_of,
+    noise_of,
+    refusals,
+    specification_of,
+)
+from vae_fn.verify.exact import exact, moments
+from vae_fn.verify.problems import AVERAGES, Known
+from vae_fn.verify.report import Report
+from vae_fn.verify.verdict import Verdict
+
+
+def unbiased(estimator: Estimator, on: Known | Sequence[Setting] | None = None, *, samples: int = 2) -> Report:
+    """Check that an estimator's value and gradient have the exact ones as their means.
+
+    Every problem is integrated over the estimator's own noise (exact tier). On the first one its noise is also drawn
+    from the generator, and tested with the variance that the same integral gives (bounded tier).
+
+    Args:
+        estimator: it declares what it is unbiased for: "the ELBO" or "the K-sample bound". Where q's gradient follows
+            something else, only the other gradients are held against it.
+        on: one problem, or settings; by default `battery()`.
+        samples: K, for one problem.
+
+    Returns:
+        Verdicts for every setting; what the estimator refuses, and what it does not claim, is not covered.
+    """
+    settings = (Setting(on, samples),) if isinstance(on, Known) else tuple(on or battery())
+    if estimator.unbiased_for not in AVERAGES:
+        return Report(estimator.name, (), (f"unbiasedness, as it declares only: {estimator.unbiased_for}",))
+    reasons = refusals(estimator, settings)
+    taken = [setting for setting in settings if setting.name not in reasons]
+    verdicts = [integrated(setting, estimator)(estimator) for setting in taken]
+    if taken:
+        verdicts.insert(0, sampled(taken[0], estimator))
+    missing = [f"{name}: {reason}" for name, reason in reasons.items()]
+    if estimator.q_follows:
+        missing.append(f"the gradient of q, which follows {estimator.q_follows}")
+    return Report(estimator.name, tuple(verdicts), tuple(missing))
+
+
+def integrated(setting: Setting, estimator: Estimator) -> Callable[[Estimator], Verdict]:
+    """The exact tier on a setting, as a check that takes an estimator, or a wrong version of it.
+
+    Raises:
+        ValueError: the estimator refuses the setting.
+    """
+    expected, claimed = _expected(setting, estimator), _claimed(estimator)
+    noise = noise_of(estimator, setting)
+
+    def check(estimator: Estimator) -> Verdict:
+        estimate = estimate_of(estimator, setting)
+        name = f"{estimator.name} on {setting.name}"
+        return exact(lambda noise: claimed(estimate(noise)), expected, noise, name=name)
+
+    return check
+
+
+def sampled(setting: Setting, estimator: Estimator) -> Verdict:
+    """The bounded tier on a setting, through the real generator.
+
+    Raises:
+        ValueError: the estimator refuses the setting.
+    """
+    estimate, claimed = estimate_of(estimator, setting), _claimed(estimator)
+
+    def fn(noise: Tree) -> Tree:
+        return claimed(estimate(noise))
+
+    draw = draws_of(fn, specification_of(estimator, setting), setting.known.x.dtype)
+    variance = moments(fn, noise_of(estimator, setting)).variance
+    return mean_bounded(draw, _expected(setting, estimator), variance, name=f"{estimator.name} on {setting.name}")
+
+
+def _expected(setting: Setting, estimator: Estimator) -> dict[str, Tree]:
+    return _claimed(estimator)(setting.known.exact(setting.samples, AVERAGES[estimator.unbiased_for]))
+
+
+def _claimed(estimator: Estimator) -> Callable[[dict[str, Tree]], dict[str, Tree]]:
+    """What an estimator is unbiased in: all, or all but the gradient of q."""
+    left_out = {"encoder"} if estimator.q_follows else set()
+
+    def claimed(found: dict[str, Tree]) -> dict[str, Tree]:
+        kept = {network: leaves for network, leaves in found["grads"].items() if network not in left_out}
+        return {"value": found["value"], "grads": kept}
+
+    return claimed
