@@ -45,55 +45,49 @@ def mean_bounded(
         beta: the probability of missing a bias of that size (the number of draws is sized by a normal approximation).
 
     Returns:
-        `biased` where the e-value reaches 1 / alpha, and where a coordinate whose bound is 0 has another value;
-        `rejected` for draws that are not finite.
+        `biased` where the e-value reaches 1 / alpha; `rejected` for draws that are not finite. A bound that is finer
+        than the rounding of the draws counts as that: coordinates without spread are compared to rounding.
 
     Raises:
         ValueError: a bound is negative, `detect` is not positive, or the trees differ.
     """
     start = time.perf_counter()
     expected = as_tensors(expected)
-    name, replay = name_of(draw, name), replay_line()
+    bound, name, replay = as_tensors(expand_like(variance, expected)), name_of(draw, name), replay_line()
+    coordinates, centre, scale = coordinates_of(expected), vector(expected), vector(bound).sqrt()
+    if not detect > 0 or coordinates_of(bound) != coordinates or not bool((scale >= 0).all()):
+        raise ValueError(
+            "give a positive detect, and a variance bound of 0 or more for every coordinate of the expected value"
+        )
     ledger.assertion("mean_bounded", name, alpha, replay)
-    coordinates, centre = coordinates_of(expected), vector(expected)
-    scale = vector(as_tensors(expand_like(variance, expected))).sqrt()
-    if not detect > 0 or scale.shape != centre.shape or not bool((scale >= 0).all()):
-        raise ValueError("give a positive detect, and a variance bound of 0 or more for every coordinate")
-    size, error = 2 * coordinates.size, quantile(beta)
-    count = math.ceil(((error + math.sqrt(2 * math.log(size / alpha))) / detect) ** 2)
-    rate = torch.where(scale > 0, (detect - error / math.sqrt(count)) / scale, 0.0)
-    rates = torch.stack([rate, -rate])
+    size = 2 * coordinates.size
+    count, rate = _plan(size, detect, alpha, beta)
 
-    log_e, gap, sums = torch.zeros(2, coordinates.size, dtype=torch.float64), torch.zeros(()), torch.zeros_like(centre)
-    finite, rounding = torch.ones_like(centre, dtype=torch.bool), 0.0
+    log_e, sums = torch.zeros(2, coordinates.size, dtype=torch.float64), torch.zeros_like(centre)
     key, chunk = key_of(name, expected, "mean_bounded"), max(1, ENTRIES // coordinates.size)
     for index, first in enumerate(range(0, count, chunk)):
         n = min(chunk, count - first)
         draws = draw(random.fold_in(key, index), n)
-        rows, rounding = coordinates.flatten(draws, n) - centre, tolerance_of(tree.leaves(draws))
-        log_e, sums, finite = log_e + _growth(rows, rates), sums + rows.sum(0), finite & rows.isfinite().all(0)
-    log_e = log_e - count * torch.log1p((rates * scale) ** 2 / 2)
-    gap, slack = (sums / count).abs(), rounding * (1 + centre.abs())
-    constant = (scale == 0) & (gap > slack)
+        rows = coordinates.flatten(draws, n) - centre
+        scale = torch.maximum(scale, tolerance_of(tree.leaves(draws)) * (1 + centre.abs()) / detect)
+        log_e, sums = log_e + _log_e_values(rows / scale, rate), sums + rows.sum(0)
 
     evidence = float(torch.logsumexp(log_e, (0, 1))) - math.log(size)
-    worst = torch.where(constant, torch.inf, log_e.amax(0)).nan_to_num(torch.inf)
-    at = int(worst.argmax())
-    seen = float(sums[at] / count + centre[at])
-    off = f"{seen:.6g} where {float(centre[at]):.6g} is claimed, at {coordinates.name(at)}"
+    finite = sums.isfinite()
+    at = int(torch.where(finite, log_e.amax(0), torch.inf).argmax())
+    gap = float(sums[at] / count)
+    detail = f"{gap + float(centre[at]):.6g} where {float(centre[at]):.6g} is claimed, at {coordinates.name(at)}"
     if not bool(finite.all()):
-        status, detail = "rejected", f"draws are not finite at {coordinates.name(int((~finite).float().argmax()))}"
-    elif bool(constant.any()) or evidence >= -math.log(alpha):
-        status, detail = "biased", off
+        status, detail = "rejected", f"draws are not finite at {coordinates.name(at)}"
     else:
-        status, detail = "passed", off
+        status = "biased" if evidence >= -math.log(alpha) else "passed"
     return Verdict(
         "mean_bounded",
         name,
         "bounded",
         status,
         detail,
-        gap=float(gap[at]),
+        gap=abs(gap),
         resolvable=float((detect * scale).max()),
         coordinate=coordinates.name(at),
         draws=count,
@@ -105,6 +99,14 @@ def mean_bounded(
     )
 
 
-def _growth(rows: Float64[Tensor, "n d"], rates: Float64[Tensor, "2 d"]) -> Float64[Tensor, "2 d"]:
-    """The logarithm of the numerators' product, for both signs of the rate."""
-    return torch.stack([torch.log1p(s + s**2 / 2).sum(0) for s in (rate * rows for rate in rates)])
+def _plan(size: int, detect: float, alpha: float, beta: float) -> tuple[int, float]:
+    """How many draws, and lambda in standard deviations: the best one against a bias that is seen late."""
+    error, growth = quantile(beta), math.sqrt(2 * math.log(size / alpha))
+    count = math.ceil(((error + growth) / detect) ** 2)
+    return count, growth / math.sqrt(count)
+
+
+def _log_e_values(x: Float64[Tensor, "n d"], rate: float) -> Float64[Tensor, "2 d"]:
+    """The logarithm of the product over draws x of variance 1 at most, for both signs of lambda."""
+    penalty = len(x) * math.log1p(rate**2 / 2)
+    return torch.stack([torch.log1p(s + s**2 / 2).sum(0) for s in (rate * x, -rate * x)]) - penalty

@@ -33,7 +33,6 @@ def draws_of(fn: Callable[[Tree], Tree], noise: int | Tree, dtype: torch.dtype =
     specs = specification(noise)
 
     @functools.wraps(fn)
-    @functools.wraps(fn)
     def draw(key: Key, count: int) -> Tree:
         batched = pytree.tree_map(lambda spec: Noise(spec.law, (count, *spec.shape)), specs)
         return torch.vmap(fn, chunk_size=CHUNK)(random.draw(key, batched, dtype))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -47,7 +47,7 @@ def normal(order: int) -> Line:
     return _normalised(*np.polynomial.hermite_e.hermegauss(order))
 
 
-def uniform(order: int, breaks: Float64[Tensor, " m"] | None = None) -> Line:
+def uniform(order: int, breaks: Float[Tensor, " m"] | None = None) -> Line:
     """Gauss-Legendre on each piece of (0, 1) between `breaks`: exact for piecewise polynomials up to 2 order - 1."""
     edges = torch.tensor([0.0, 1.0], dtype=torch.float64)
     edges = edges if breaks is None else torch.cat([edges, breaks.double().clamp(0, 1)]).sort().values
@@ -152,7 +152,7 @@ def _classes(logits: Float64[Tensor, "v c"], samples: int) -> Nodes:
     return Nodes(chosen - logits, weights)
 
 
-def _lines(spec: Noise, order: int, breaks: Tensor | None) -> list[Line]:
+def _lines(spec: Noise, order: int, breaks: Tensor | None) -> list[tuple[Tensor, Tensor]]:
     if spec.law not in RULES:
         raise ValueError(f"the law {spec.law.__name__} has no quadrature rule: give Nodes of your own, or sample")
     size = math.prod(spec.shape)
@@ -163,8 +163,8 @@ def _lines(spec: Noise, order: int, breaks: Tensor | None) -> list[Line]:
     return [uniform(order, points) for points in breaks.reshape(size, -1)]
 
 
-def _grid(lines: list[Line]) -> Line:
-    """The product of rules: nodes `(n, lines)` and weights `(n,)`."""
+def _grid(lines: list[tuple[Tensor, Tensor]]) -> tuple[Float64[Tensor, "n d"], Float64[Tensor, " n"]]:
+    """The product of d rules."""
     nodes, weights = torch.ones(1, 0, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     for x, w in lines:
         nodes = torch.cat([nodes.repeat_interleave(len(x), 0), x.repeat(len(nodes)).unsqueeze(-1)], 1)

@@ -41,11 +41,18 @@ def with_projections(draw: Draw, expected: Tree, pilot: Key) -> tuple[Draw, Tree
 def _directions(
     draw: Draw, coordinates: Coordinates, centre: Float64[Tensor, " d"], pilot: Key
 ) -> Float64[Tensor, "d p"]:
-    """The pilot's standardised mean, and a column of ones in standard deviations for each leaf."""
+    """The pilot's standardised mean, and a column of ones in standard deviations for each leaf.
+
+    A column is as long as keeps the rounding of a projection that of a number of size 1, and its spread below that of
+    the coordinates: what is forgiven, and what is resolved, stays in their unit.
+    """
     sample = take(draw, pilot, PILOT, coordinates, centre)
-    usable = sample.finite & (sample.scale > 0)
+    size = 1 + centre.abs()
+    usable = sample.finite & (sample.width > sample.rounding * size) & (sample.scale > 0)
     weight = torch.where(usable, 1 / sample.scale, 0.0)
     off = torch.where(usable, sample.mean * weight, 0.0)
     leaf = torch.repeat_interleave(torch.arange(len(coordinates.sizes)), torch.tensor(coordinates.sizes))
     sums = torch.nn.functional.one_hot(leaf, len(coordinates.sizes)).double()
-    return torch.cat([off[:, None], sums], 1) * weight[:, None]
+    columns = torch.cat([off[:, None], sums], 1) * weight[:, None]
+    length = size @ columns.abs()
+    return columns / torch.where(length > 0, length, 1)

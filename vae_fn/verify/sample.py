@@ -30,7 +30,7 @@ class Sample(NamedTuple):
         scale: the standard deviation.
         skewness: the standardised third moment, 0 where nothing varies.
         width: the largest value minus the smallest, exactly 0 for a constant.
-        finite: whether all draws of a coordinate were finite.
+        finite: whether all draws of a coordinate were finite, and the sums of their powers.
         kept: all values, minus the centre, of the coordinates with the heaviest tails.
         rounding: how far a mean may be off by the dtype of the draws alone, relative to 1 + |centre|.
     """
@@ -77,7 +77,7 @@ def take(draw: Draw, key: Key, count: int, coordinates: Coordinates, centre: Flo
     central = third - 3 * mean * second + 2 * mean**3
     scale = variance.sqrt()
     skewness = torch.where(variance > 0, central / scale**3, 0.0)
-    finite = (high - low).isfinite() & mean.isfinite()
+    finite = (high - low).isfinite() & sums[:3].isfinite().all(0)
     return Sample(count, mean, scale, skewness, high - low, finite, torch.cat(kept), rounding)
 
 

@@ -133,7 +133,7 @@ def confirm(draw: Draw, expected: Tree, plan: Plan, claim: str, name: str) -> Ve
         sample = take(draw, key_of(name, expected, f"{claim} {stage}"), plan.draws << rejections, coordinates, centre)
         finding = _judge(sample, plan, coordinates, centre)
         used, heaviest = used + sample.draws, max(heaviest, finding.tail)
-        resolvable = _resolvable(sample, plan) if resolvable is None else resolvable
+        resolvable = _resolvable(sample, plan, centre) if resolvable is None else resolvable
         rejections, voids = rejections + (finding.outcome == "against"), voids + (finding.outcome == "void")
         if finding.outcome in _CLOSED or rejections == STAGES or voids > SPARE:
             return Verdict(
@@ -176,10 +176,12 @@ class _Finding(NamedTuple):
 def _judge(sample: Sample, plan: Plan, coordinates: Coordinates, centre: Float64[Tensor, " d"]) -> _Finding:
     if not bool(sample.finite.all()):
         at = int((~sample.finite).float().argmax())
-        return _Finding("rejected", f"draws are not finite at {coordinates.name(at)}", at, math.nan, math.nan)
-    slack = sample.rounding * (1 + centre.abs())
+        return _Finding(
+            "rejected", f"draws, or their cubes, are not finite at {coordinates.name(at)}", at, math.nan, math.nan
+        )
+    slack = _slack(sample, centre)
     statistics = skew_corrected(sample, slack)
-    constant = sample.width <= slack
+    constant = (sample.width <= slack) | (sample.scale == 0)  # the latter beside a distance that swallows the spread
     statistics = torch.where(
         constant, torch.where(sample.mean.abs() > slack, sample.mean.sign() * torch.inf, 0), statistics
     )
@@ -196,10 +198,15 @@ def _judge(sample: Sample, plan: Plan, coordinates: Coordinates, centre: Float64
     return _Finding("against" if seen > bound else "passed", said, at, float(statistics[at]), tail)
 
 
-def _resolvable(sample: Sample, plan: Plan) -> float:
+def _slack(sample: Sample, centre: Float64[Tensor, " d"]) -> Float64[Tensor, " d"]:
+    """The distances that are forgiven, because rounding alone may make them."""
+    return sample.rounding * (1 + centre.abs())
+
+
+def _resolvable(sample: Sample, plan: Plan, centre: Float64[Tensor, " d"]) -> float:
     """The bias that the first stage would have caught in any coordinate."""
     errors = plan.errors(len(sample.scale)) * sample.scale / math.sqrt(sample.draws)
-    return float(errors.max())
+    return float((errors + _slack(sample, centre)).max())
 
 
 def _pilot_scale(draw: Draw, expected: Tree, name: str) -> float:

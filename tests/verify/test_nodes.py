@@ -1,0 +1,112 @@
+"""Rules in place of noise: their moments are those of the laws, and every state has its probability."""
+
+import pytest
+import scipy.stats
+import torch
+from torch import distributions
+
+from vae_fn import random
+from vae_fn.distributions import Bernoulli, Categorical, Normal
+from vae_fn.random import Noise
+from vae_fn.verify import nodes
+from vae_fn.verify.nodes import enumerate_states, product
+
+LAWS = {
+    random.normal: scipy.stats.norm(),
+    random.uniform: scipy.stats.uniform(),
+    random.laplace: scipy.stats.laplace(),
+    random.logistic: scipy.stats.logistic(),
+    random.gumbel: scipy.stats.gumbel_r(),
+}
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize(("order", "error"), [(20, 1e-5), (57, 1e-9)])
+def test_moments_of_each_law(law, order, error):
+    x, weights = nodes.RULES[law](order)
+    assert (weights >= 0).all()
+    assert float(weights.sum()) == pytest.approx(1, abs=1e-14)
+    for power in range(1, 5):
+        assert float((weights * x**power).sum()) == pytest.approx(LAWS[law].moment(power), rel=error, abs=error)
+
+
+def test_every_law_has_a_rule():
+    assert set(nodes.RULES) == set(LAWS)
+
+
+def test_gauss_rules_are_exact_for_polynomials():
+    for order in (1, 2, 5):
+        for law in (random.normal, random.uniform):
+            x, weights = nodes.RULES[law](order)
+            degree = 2 * order - 1
+            assert float((weights * x**degree).sum()) == pytest.approx(LAWS[law].moment(degree), abs=1e-13)
+
+
+def test_a_product_rule_is_an_expectation_of_independent_noise():
+    specs = {"a": Noise(random.normal, (2,)), "b": (Noise(random.uniform, ()),)}
+    rule = product(specs, 6)
+    assert rule.noise["a"].shape == (216, 2)
+    assert rule.noise["b"][0].shape == (216,)
+    first, second, third = *rule.noise["a"].T, rule.noise["b"][0]
+    value = first**2 * second**4 * third**3 + first * second
+    assert float((rule.weights * value).sum()) == pytest.approx(1 * 3 / 4, rel=1e-12)
+
+
+def test_jumps_at_breaks_cost_nothing():
+    breaks = torch.tensor([[0.3, 0.9], [0.5, 0.5]])
+    rule = product(Noise(random.uniform, (2,)), 1, breaks)
+    jumps = (rule.noise > torch.tensor([0.3, 0.5])).double().prod(1) * (rule.noise[:, 0] < 0.9)
+    assert float((rule.weights * jumps).sum()) == pytest.approx(0.6 * 0.5, rel=1e-7)
+    assert len(rule.weights) == 3 * 2  # the empty piece between equal points is left out
+
+
+def test_breaks_outside_the_unit_interval_make_no_pieces():
+    x, weights = nodes.uniform(3, torch.tensor([-1.0, 2.0]))
+    assert len(x) == 3
+    assert float(weights.sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_all_bits(samples):
+    q = Bernoulli(torch.tensor([0.7, -1.3, 0.0], dtype=torch.float64))
+    rule = enumerate_states(q, samples)
+    states = q.sample(rule.noise)
+    assert states.shape == (8**samples, samples, 3)
+    assert len({tuple(state.flatten().tolist()) for state in states}) == 8**samples
+    log_probs = distributions.Bernoulli(logits=q.logits).log_prob(states).sum((1, 2))
+    torch.testing.assert_close(rule.weights, log_probs.exp(), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_all_classes(samples):
+    logits = torch.tensor([[0.7, -1.3, 0.0], [2.0, 0.1, -4.0]], dtype=torch.float64)
+    q = Categorical(logits)
+    rule = enumerate_states(q, samples)
+    states = q.sample(rule.noise)
+    assert len({tuple(state.flatten().tolist()) for state in states}) == 9**samples == len(states)
+    oracle = distributions.OneHotCategorical(logits=logits)
+    torch.testing.assert_close(rule.weights, oracle.log_prob(states).sum((1, 2)).exp(), rtol=1e-12, atol=0)
+
+
+def test_bits_that_are_certain_have_one_state():
+    rule = enumerate_states(Bernoulli(torch.tensor([800.0, 0.0], dtype=torch.float64)))
+    assert len(rule.weights) == 2
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="4 dimensions of noise need 160000 nodes"):
+        product(Noise(random.normal, (4,)), 20)
+    with pytest.raises(ValueError, match="has no quadrature rule"):
+        product(Noise(random.permutation, (1,)), 5)
+    with pytest.raises(ValueError, match="give None for other laws"):
+        product(Noise(random.normal, (1,)), 5, torch.tensor([[0.5]]))
+    with pytest.raises(ValueError, match="Normal has no states"):
+        enumerate_states(Normal(torch.zeros(1), torch.ones(1)))
+    with pytest.raises(ValueError, match=r"3 draws have \d+ states"):
+        enumerate_states(Categorical(torch.zeros(4, 5)), 3)
+
+
+def test_a_number_means_normal_noise():
+    assert nodes.specification(3) == Noise(random.normal, (3,))
+    assert nodes.dimensions({"a": Noise(random.normal, (2, 3)), "b": Noise(random.uniform, ())}) == 7
+    assert nodes.specification(0).shape == (0,)
