@@ -71,10 +71,12 @@ def mutate(subject: Estimator) -> Mutated:
         raise ValueError(f"{subject.name} does not pass its own checks: mend that before you mutate it")
     killed, survived, equivalent = [], [], []
     for name, mutant in mutations(subject):
-        if any(check(mutant).status in ("biased", "rejected") for check in checks):
+        if _same_numbers(mutant, subject, taken):
+            equivalent.append(name)
+        elif any(check(mutant).status in ("biased", "rejected") for check in checks):
             killed.append(name)
         else:
-            (equivalent if _same_numbers(mutant, subject, taken) else survived).append(name)
+            survived.append(name)
     return Mutated(tuple(killed), tuple(survived), tuple(equivalent))
 
 

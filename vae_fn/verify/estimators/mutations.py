@@ -21,9 +21,9 @@ def mutations(estimator: Estimator) -> Iterator[tuple[str, Estimator]]:
         yield from _of_gradients(estimator)
     yield "value: twice", _with_result(estimator, lambda e: e._replace(value=2 * e.value))
     yield "value: log K more", _with_estimate(estimator, _log_samples_more)
-    yield "noise: one draw for all K samples", _with_shared_noise(estimator, axis=0)
-    yield "noise: one draw for the whole batch", _with_shared_noise(estimator, axis=1)
-    yield "batch: mean for sum", _with_result(estimator, _averaged)
+    yield "noise: one draw for all K samples", share_noise(estimator, axis=0)
+    yield "noise: one draw for the whole batch", share_noise(estimator, axis=1)
+    yield "batch: mean for sum", average_batch(estimator)
     yield "scale: its square", _with_scale(estimator, lambda scale: scale**2)
     yield "scale: its square root", _with_scale(estimator, torch.sqrt)
 
@@ -82,7 +82,12 @@ def _with_result(estimator: Estimator, change: Callable[[Estimate], Estimate]) -
     return _with_estimate(estimator, lambda estimate, noise: change(estimate))
 
 
-def _with_shared_noise(estimator: Estimator, axis: int) -> Estimator:
+def average_batch(estimator: Estimator) -> Estimator:
+    """The gradient of the mean over the batch, where that of the sum is due."""
+    return _with_result(estimator, lambda e: e._replace(grads=tree.scale(e.grads, 1 / max(1, e.value.numel()))))
+
+
+def share_noise(estimator: Estimator, axis: int) -> Estimator:
     """The first entry along an axis for all: the samples in front, or after them the batch, if there is one."""
 
     def estimate(problem: Problem, params: Params, noise: Tree, state: Tree) -> Estimate:
@@ -106,10 +111,6 @@ def _with_scale(estimator: Estimator, change: Callable[[Tensor], Tensor]) -> Est
 
 def _first(leaf: Tensor, axis: int) -> Tensor:
     return leaf.narrow(axis, 0, 1).expand_as(leaf)
-
-
-def _averaged(estimate: Estimate) -> Estimate:
-    return estimate._replace(grads=tree.scale(estimate.grads, 1 / max(1, estimate.value.numel())))
 
 
 def _log_samples_more(estimate: Estimate, noise: Tree) -> Estimate:
