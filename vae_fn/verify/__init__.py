@@ -7,10 +7,11 @@ import importlib
 from typing import Any
 
 _PLACES = {
-    "exact": ("exact", "exact_variance", "moments", "Moments"),
+    "integrals": ("exact", "exact_variance", "moments", "Moments"),
     "nodes": ("Nodes", "enumerate_states"),
     "sampled": ("mean",),
     "bounded": ("mean_bounded",),
+    "covariance": ("uncorrelated",),
     "two_samples": ("same_mean", "lower_variance"),
     "draws": ("draws_of", "seeded"),
     "report": ("Report",),

@@ -3,7 +3,7 @@
 For s = lambda (x - mu), the product of (1 + s + s**2 / 2) / (1 + lambda**2 v / 2) over draws has an expectation of at
 most 1 under every law with mean mu and a variance of at most v, heavy tails included: it is an e-value (after Catoni
 2012, eq. 2.1; Wang and Ramdas 2023). By Markov's inequality its mean over coordinates and signs exceeds 1 / alpha
-with a probability of at most alpha. Noise that can be integrated gives v exactly: `exact.moments`.
+with a probability of at most alpha. Noise that can be integrated gives v exactly: `moments`.
 """
 
 import math

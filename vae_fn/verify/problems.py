@@ -17,7 +17,7 @@ from vae_fn.distributions import Bernoulli, Categorical, Distribution, Normal, k
 from vae_fn.gradients import Problem
 from vae_fn.models.objectives import log_mean_exp
 from vae_fn.types import Params, Shape, Tree
-from vae_fn.verify.exact import FURTHER, order_of
+from vae_fn.verify.integrals import FURTHER, order_of
 from vae_fn.verify.nodes import Nodes, enumerate_states, product
 from vae_fn.verify.seeds import key_of
 

@@ -14,7 +14,7 @@ from vae_fn.verify.estimators.settings import (
     refusals,
     specification_of,
 )
-from vae_fn.verify.exact import exact, moments
+from vae_fn.verify.integrals import exact, moments
 from vae_fn.verify.problems import AVERAGES, Known
 from vae_fn.verify.report import Report
 from vae_fn.verify.verdict import Verdict

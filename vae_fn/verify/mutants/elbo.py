@@ -19,7 +19,7 @@ from vae_fn.types import Key, Params, Tree
 from vae_fn.verify.bounded import mean_bounded
 from vae_fn.verify.estimators.settings import Setting, estimate_of
 from vae_fn.verify.estimators.unbiased import integrated
-from vae_fn.verify.exact import exact, moments
+from vae_fn.verify.integrals import exact, moments
 from vae_fn.verify.mutants.mutant import Mutant
 from vae_fn.verify.problems import AVERAGES, Known, bernoulli_decoder, linear_gaussian
 from vae_fn.verify.verdict import Verdict

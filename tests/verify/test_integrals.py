@@ -11,7 +11,7 @@ from torch import distributions
 from vae_fn import random
 from vae_fn.distributions import Bernoulli
 from vae_fn.random import Noise
-from vae_fn.verify.exact import FURTHER, exact, exact_variance, moments, order_of
+from vae_fn.verify.integrals import FURTHER, exact, exact_variance, moments, order_of
 from vae_fn.verify.nodes import Nodes, enumerate_states
 
 COEFFICIENT = st.floats(-1.5, 1.5)
