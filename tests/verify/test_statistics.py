@@ -114,6 +114,29 @@ def test_the_shape_of_samples_of_known_tails(law, shape):
     assert pareto_shape(values) == pytest.approx(found[-1])
 
 
+def test_light_tails_of_two_widths_are_not_taken_for_a_heavy_one():
+    """The distances from the median mix both sides: 4 % from the wide one, which soon stands alone."""
+    levels = torch.from_numpy((np.arange(5000) + 0.5) / 5000)
+    narrow, wide = torch.special.ndtri(levels), -8 - 3 * torch.sqrt(-2 * torch.log(levels[::25]))
+    assert pareto_shape(torch.cat([4 * narrow, wide])[:, None]) < 0.2
+
+
+def test_one_heavy_side_is_enough():
+    levels = (np.arange(4000) + 0.5) / 4000
+    values = torch.tensor(scipy.stats.pareto(1.5).ppf(levels))[:, None]
+    assert pareto_shape(values) == pytest.approx(pareto_shape(-values)) == pytest.approx(1 / 1.5, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [scipy.stats.poisson(1.0), scipy.stats.geom(0.5), scipy.stats.binom(10, 0.02)],
+    ids=["poisson", "geom", "binom"],
+)
+def test_counts_have_light_tails(law):
+    values = torch.tensor(law.rvs((5000, 40), random_state=np.random.default_rng(3))).double()
+    assert pareto_shape(values) < 0.5
+
+
 def test_what_has_no_tail():
     assert pareto_shape(torch.ones(1000, 2).double()) == 0
     assert pareto_shape(torch.tensor([0.0, 1.0]).double().repeat(500)[:, None]) == 0
