@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
+pytest_plugins = ["pytester"]
+
 settings.register_profile("dev", max_examples=20, derandomize=True, deadline=None)
 settings.register_profile(
     "ci",

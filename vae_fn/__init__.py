@@ -1,4 +1,8 @@
-"""Variational autoencoders as pure functions in PyTorch."""
+"""Variational autoencoders as pure functions in PyTorch.
+
+PYTEST_DONT_REWRITE: the distribution has a pytest plugin, so that pytest would otherwise warn about a package that was
+imported before it started.
+"""
 
 import importlib
 from types import ModuleType
