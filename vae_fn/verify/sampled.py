@@ -124,13 +124,17 @@ def mean(
 
 
 def confirm(draw: Draw, expected: Tree, plan: Plan, claim: str, name: str) -> Verdict:
-    """Run the stages of a plan; see `mean`."""
+    """Run the stages of a plan; see `mean`.
+
+    A stage that is too heavy to judge is followed by one of twice its size as well: with more draws a light tail shows
+    that it is light, and a heavy one stays heavy.
+    """
     coordinates, centre = coordinates_of(expected), vector(expected)
     rejections = voids = used = 0
     heaviest, resolvable = 0.0, None
     while True:
         stage = rejections + voids
-        sample = take(draw, key_of(name, expected, f"{claim} {stage}"), plan.draws << rejections, coordinates, centre)
+        sample = take(draw, key_of(name, expected, f"{claim} {stage}"), plan.draws << stage, coordinates, centre)
         finding = _judge(sample, plan, coordinates, centre)
         used, heaviest = used + sample.draws, max(heaviest, finding.tail)
         resolvable = _resolvable(sample, plan, centre) if resolvable is None else resolvable

@@ -36,7 +36,8 @@ def pareto_shape(values: Float64[Tensor, "n h"]) -> float:
 
     Moments of order 1/k and above do not exist. A tail is the min(n / 5, 3 sqrt n) values that lie furthest out on its
     side; the fit is the quasi-Bayesian one of Zhang and Stephens (2009). The sides are fitted apart: where two light
-    ones of different widths lie over each other, they look like one that is heavy.
+    ones of different widths lie over each other, they look like one that is heavy. So does a light tail that begins
+    with a step, as that of x**3 - 3 x does, until there are draws enough to look behind it.
     """
     count = len(values)
     tail = min(count // 5, math.ceil(3 * math.sqrt(count)))
