@@ -17,7 +17,16 @@ _PLACES = {
     "report": ("Report",),
     "problems": ("Known",),
     "estimators.unbiased": ("unbiased",),
-    "estimators.battery": ("estimator", "mutate", "Mutated"),
+    "estimators.battery": ("estimator", "mutate"),
+    "mutations.fates": ("Mutated",),
+    "properties.parity": ("parity",),
+    "properties.pure": ("pure",),
+    "properties.no_recompile": ("no_recompile",),
+    "properties.finite": ("finite",),
+    "properties.gradients": ("gradients",),
+    "properties.permutation": ("permutation",),
+    "properties.additive": ("additive",),
+    "properties.optimizer": ("optimizer",),
     "verdict": ("Verdict", "VerificationError", "Rejected", "Biased", "Inconclusive", "Underpowered"),
 }
 _HOMES = {name: module for module, names in _PLACES.items() for name in names}

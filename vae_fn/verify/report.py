@@ -1,5 +1,6 @@
 """Several checks of one thing: their verdicts, and what they did not cover."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tabulate import tabulate
@@ -52,6 +53,13 @@ class Report:
         failed = [str(verdict) for verdict in self.verdicts if not verdict.passed]
         missing = [f"not covered: {sentence}" for sentence in self.not_covered]
         return "\n".join([self.name, table, *failed, *missing])
+
+
+def gather(name: str, findings: Iterable[Verdict | str]) -> Report:
+    """The report of what a battery finds one after the other: verdicts, and sentences about what is not covered."""
+    found = list(findings)
+    verdicts = tuple(finding for finding in found if isinstance(finding, Verdict))
+    return Report(name, verdicts, tuple(finding for finding in found if isinstance(finding, str)))
 
 
 def _row(verdict: Verdict, name: str) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def test_a_planted_bug_is_found_and_named():
 def test_one_problem_at_a_time():
     report = verify.unbiased(score_function(), on=bernoulli_latents(2), samples=3)
     assert report.passed
-    assert [verdict.tier for verdict in report.verdicts] == ["bounded", "exact"]
+    assert [verdict.tier for verdict in report.verdicts] == ["exact", "bounded"]
     assert all("K=3" in verdict.name for verdict in report.verdicts)
 
 

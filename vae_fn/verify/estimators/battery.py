@@ -1,7 +1,6 @@
 """The checks that fit an estimator, and what they make of wrong versions of it."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -10,9 +9,10 @@ from vae_fn.gradients import Estimator
 from vae_fn.verify.estimators.identities import derivative, every_sample, holds_density, per_example, still
 from vae_fn.verify.estimators.mutations import mutations
 from vae_fn.verify.estimators.settings import Setting, battery, refusals
-from vae_fn.verify.estimators.unbiased import integrated, unbiased
+from vae_fn.verify.estimators.unbiased import integrated, of_means
+from vae_fn.verify.mutations.fates import Fate, Mutated, collect, fates
 from vae_fn.verify.problems import AVERAGES
-from vae_fn.verify.report import Report
+from vae_fn.verify.report import Report, gather
 from vae_fn.verify.seeds import key_of
 from vae_fn.verify.verdict import Verdict
 
@@ -24,26 +24,6 @@ TRIES = 4
 NOT_COVERED = ("more than three samples or latents at once", "the gradient at parameters of a trained model")
 
 
-class Mutated(NamedTuple):
-    """What became of the wrong versions of something, by name.
-
-    Attributes:
-        killed: those that a check rejects.
-        survived: those that pass: a fault of this kind would not be noticed.
-        equivalent: those that give the same numbers as the original, which no check could tell from it.
-    """
-
-    killed: tuple[str, ...]
-    survived: tuple[str, ...]
-    equivalent: tuple[str, ...]
-
-    def __str__(self) -> str:
-        total = len(self.killed) + len(self.survived)
-        head = f"mutants: {len(self.killed)} of {total} killed, {len(self.equivalent)} equivalent"
-        named = [f"  {kind}: {name}" for kind in ("survived", "equivalent") for name in getattr(self, kind)]
-        return "\n".join([head, *named])
-
-
 def estimator(subject: Estimator) -> Report:
     """Check all that fits an estimator: its mean, and what holds of it draw by draw.
 
@@ -53,9 +33,15 @@ def estimator(subject: Estimator) -> Report:
     Returns:
         The report; what it refuses and what is out of reach is listed as not covered.
     """
-    means = unbiased(subject)
-    verdicts = [check(subject) for check in identities(subject)]
-    return Report(subject.name, (*means.verdicts, *verdicts), (*means.not_covered, *NOT_COVERED))
+    return gather(subject.name, of_estimator(subject))
+
+
+def of_estimator(subject: Estimator) -> Iterator[Verdict | str]:
+    """What `estimator` finds, as it finds it."""
+    yield from of_means(subject, battery())
+    for check in identities(subject):
+        yield check(subject)
+    yield from NOT_COVERED
 
 
 def mutate(subject: Estimator) -> Mutated:
@@ -64,20 +50,19 @@ def mutate(subject: Estimator) -> Mutated:
     Raises:
         ValueError: the original does not pass, so that nothing can be said of its mutants.
     """
+    return collect(fates_of(subject))
+
+
+def fates_of(subject: Estimator) -> Iterator[tuple[str, Fate]]:
+    """What `mutate` finds, as it finds it."""
     taken = _taken(subject)
     means = [integrated(setting, subject) for setting in taken] if subject.unbiased_for in AVERAGES else []
     checks = [*identities(subject), *means]
-    if not checks or not all(check(subject).passed for check in checks):
-        raise ValueError(f"{subject.name} does not pass its own checks: mend that before you mutate it")
-    killed, survived, equivalent = [], [], []
-    for name, mutant in mutations(subject):
-        if _same_numbers(mutant, subject, taken):
-            equivalent.append(name)
-        elif any(check(mutant).status in ("biased", "rejected") for check in checks):
-            killed.append(name)
-        else:
-            survived.append(name)
-    return Mutated(tuple(killed), tuple(survived), tuple(equivalent))
+
+    def same(mutant: Estimator) -> bool:
+        return _same_numbers(mutant, subject, taken)
+
+    yield from fates(subject.name, subject, mutations(subject), checks, same)
 
 
 def identities(subject: Estimator) -> list[Check]:

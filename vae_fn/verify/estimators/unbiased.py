@@ -1,6 +1,6 @@
 """Gradient estimators held against exact gradients, on problems small enough to integrate."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from vae_fn.gradients import Estimator
 from vae_fn.types import Tree
@@ -16,7 +16,7 @@ from vae_fn.verify.estimators.settings import (
 )
 from vae_fn.verify.integrals import exact, moments
 from vae_fn.verify.problems import AVERAGES, Known
-from vae_fn.verify.report import Report
+from vae_fn.verify.report import Report, gather
 from vae_fn.verify.verdict import Verdict
 
 
@@ -36,17 +36,24 @@ def unbiased(estimator: Estimator, on: Known | Sequence[Setting] | None = None, 
         Verdicts for every setting; what the estimator refuses, and what it does not claim, is not covered.
     """
     settings = (Setting(on, samples),) if isinstance(on, Known) else tuple(on or battery())
+    return gather(estimator.name, of_means(estimator, settings))
+
+
+def of_means(estimator: Estimator, settings: Sequence[Setting]) -> Iterator[Verdict | str]:
+    """What `unbiased` finds, as it finds it."""
     if estimator.unbiased_for not in AVERAGES:
-        return Report(estimator.name, (), (f"unbiasedness, as it declares only: {estimator.unbiased_for}",))
+        yield f"unbiasedness, as it declares only: {estimator.unbiased_for}"
+        return
     reasons = refusals(estimator, settings)
     taken = [setting for setting in settings if setting.name not in reasons]
-    verdicts = [integrated(setting, estimator)(estimator) for setting in taken]
+    for setting in taken:
+        yield integrated(setting, estimator)(estimator)
     if taken:
-        verdicts.insert(0, sampled(taken[0], estimator))
-    missing = [f"{name}: {reason}" for name, reason in reasons.items()]
+        yield sampled(taken[0], estimator)
+    for name, reason in reasons.items():
+        yield f"{name}: {reason}"
     if estimator.q_follows:
-        missing.append(f"the gradient of q, which follows {estimator.q_follows}")
-    return Report(estimator.name, tuple(verdicts), tuple(missing))
+        yield f"the gradient of q, which follows {estimator.q_follows}"
 
 
 def integrated(setting: Setting, estimator: Estimator) -> Callable[[Estimator], Verdict]:
