@@ -43,11 +43,16 @@ def pareto_shape(values: Float64[Tensor, "n h"]) -> float:
     tail = min(count // 5, math.ceil(3 * math.sqrt(count)))
     if tail < 5:
         return 0.0
-    ordered = values.sort(0).values
-    right, left = ordered[-tail:] - ordered[-tail - 1], (ordered[tail] - ordered[:tail]).flip(0)
-    excess = torch.cat([right, left], 1).T
+    columns = values.T.contiguous()
+    excess = torch.cat([_excess(columns, tail), _excess(-columns, tail)])
     usable = excess[(excess[:, _quarter(tail)] > 0) & excess.isfinite().all(1)]
     return float(_shapes(usable).max()) if len(usable) else 0.0
+
+
+def _excess(columns: Float64[Tensor, "h n"], tail: int) -> Float64[Tensor, "h m"]:
+    """How far the largest entries of each row lie above the next one, from the least to the most."""
+    largest = columns.topk(tail + 1).values
+    return (largest[:, :-1] - largest[:, -1:]).flip(1)
 
 
 def _shapes(x: Float64[Tensor, "h m"]) -> Float64[Tensor, " h"]:
