@@ -51,13 +51,13 @@ def global_norm(tree: Tree) -> Tensor:
     return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(leaf) for leaf in leaves(tree)]))
 
 
-def flat_names(tree: Tree) -> dict[str, Tensor]:
+def flat_names(tree: Tree) -> dict[str, Any]:
     """The leaves by path, as in `{"encoder/0.weight": ...}`: the form in which a tree is saved."""
     pairs, _ = pytree.tree_flatten_with_path(tree)
     return {_name(path): leaf for path, leaf in pairs if leaf is not None}
 
 
-def from_names(named: Mapping[str, Tensor], like: Tree) -> Tree:
+def from_names(named: Mapping[str, Any], like: Tree) -> Tree:
     """The tree of the structure of `like` with the leaves that `flat_names` gave; absent parts stay absent."""
     pairs, structure = pytree.tree_flatten_with_path(like)
     return pytree.tree_unflatten([None if leaf is None else named[_name(path)] for path, leaf in pairs], structure)
