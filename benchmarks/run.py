@@ -1,5 +1,8 @@
 """What surrounds the steps of a run: time to the first step, the share of logging, evaluation and checkpoints, memory.
 
+The share of a part is its time within the training loop; the evaluation that gives a run its result, after the loop, is
+stated by itself.
+
     .venv/bin/python benchmarks/run.py
 
 Trains the tutorial preset in processes of their own and writes results/run.json.
@@ -37,7 +40,7 @@ loop._Window.add = spied
 OVERHEAD = """
 import json, resource, sys, time
 from vae_fn.run import recorder, train
-spent = dict.fromkeys(("rows", "evaluation", "tensorboard", "checkpoints", "loop"), 0.0)
+spent = dict.fromkeys(("rows", "evaluation", "tensorboard", "checkpoints", "loop", "result"), 0.0)
 def timed(name, fn):
     def inner(*args, **rest):
         start = time.perf_counter()
@@ -50,10 +53,12 @@ recorder.evaluate_elbo = timed("evaluation", recorder.evaluate_elbo)
 recorder.Board.pictures = timed("tensorboard", recorder.Board.pictures)
 recorder.Board.scalars = timed("tensorboard", recorder.Board.scalars)
 recorder.save_checkpoint = timed("checkpoints", recorder.save_checkpoint)
+recorder.Recorder.test = timed("result", recorder.Recorder.test)
 train.fit = timed("loop", train.fit)
 import atexit
 def report():
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    spent["evaluation"] -= spent["result"]  # the evaluation after the loop
     print("REPORT" + json.dumps(spent | {"peak_mb": usage.ru_maxrss / 1024}))
 atexit.register(report)
 """
@@ -76,13 +81,17 @@ def first_step(runs: str) -> float:
 
 
 def overhead(runs: str, epochs: int) -> dict[str, float]:
-    """Seconds of a run's loop and of its parts, without the first epoch, which compiles; peak memory in MB."""
+    """Seconds of a run's loop and of its parts, without the first epoch, which compiles.
+
+    Whole are `result`, the seconds of the evaluation at the end, and `peak_mb`, the peak memory in MB.
+    """
     args = ("train", "--quiet", "--runs-dir", runs, "--overwrite", "--epochs")
     command(*args, "1")  # fills the cache, for the short last batch too
     short, long = (
         json.loads(command(*args, str(count), prelude=OVERHEAD).stdout.split("REPORT")[1]) for count in (1, 1 + epochs)
     )
-    return {name: long[name] - short[name] for name in short} | {"peak_mb": long["peak_mb"]}
+    whole = {name: long[name] for name in ("result", "peak_mb")}
+    return {name: long[name] - short[name] for name in short} | whole
 
 
 def help_time() -> float:
@@ -108,6 +117,7 @@ def main() -> None:
         "first_step_warm_s": warm,
         "seconds_per_epoch": spent["loop"] / options.epochs,
         "share": share | {"total": sum(share.values())},
+        "result_s": spent["result"],
         "peak_mb": spent["peak_mb"],
         "load": os.getloadavg(),
         "environment": environment("cpu", random.GENERATOR),
@@ -115,6 +125,7 @@ def main() -> None:
     write_atomic(options.json, json.dumps(result, indent=2) + "\n")
     shown = {"help": f"{asked:.2f} s", "first step, cache warm": f"{warm:.1f} s"}
     shown |= {f"share of {name}": f"{value:.1%}" for name, value in result["share"].items()}
+    shown |= {"evaluation at the end": f"{spent['result']:.1f} s"}
     print(tabulate([*shown.items(), ("peak memory", f"{spent['peak_mb']:.0f} MB")]))
     print(f"written to {options.json}")
 

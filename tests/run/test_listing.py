@@ -76,6 +76,33 @@ def test_a_held_run_is_running_whatever_its_summary_says(tmp_path):
     assert list_run(run).state == "finished"
 
 
+def write_lost_step(run, step):
+    (run / "nonfinite").mkdir(exist_ok=True)
+    (run / "nonfinite" / f"step-{step:09d}.safetensors").write_bytes(b"")
+
+
+def test_a_run_whose_next_steps_were_lost_is_not_finite(tmp_path):
+    run = make_run(tmp_path)
+    write_lost_step(run, 4)
+    assert list_run(run).state == "not finite"
+    write_checkpoint(run, 3, 1)
+    assert list_run(run)[:2] == ("a", "not finite")
+    assert list_run(run).steps_done == 3
+    with hold(run):
+        assert list_run(run).state == "running"
+
+
+def test_a_run_that_came_past_the_lost_step_is_stopped_or_finished(tmp_path):
+    run = make_run(tmp_path)
+    write_lost_step(run, 4)
+    write_checkpoint(run, 4, 1)
+    assert list_run(run).state == "stopped"
+    write_lost_step(run, 5)
+    assert list_run(run).state == "not finite"
+    write_summary(run)
+    assert list_run(run).state == "finished"
+
+
 def test_listing_does_not_hold_a_run(tmp_path):
     run = make_run(tmp_path)
     list_run(run)

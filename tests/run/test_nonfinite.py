@@ -15,7 +15,9 @@ from vae_fn.run import train as train_module
 from vae_fn.run.checkpoints import checkpoints
 from vae_fn.run.clinic import NonFiniteError
 from vae_fn.run.config import TrainConfig, to_toml
+from vae_fn.run.listing import list_run
 from vae_fn.run.metrics import read_metrics
+from vae_fn.run.resume import resume
 from vae_fn.run.train import train
 
 
@@ -61,6 +63,22 @@ def test_the_steps_before_are_kept(tmp_path, monkeypatch):
     assert [path.stem for path in checkpoints(run)] == ["step-000000006", "step-000000005"]
     rows = [row for row in read_metrics(run / "metrics.jsonl") if row["split"] == "train"]
     assert [(row["step"], row["loss"] is None) for row in rows] == [(5, False), (9, True)]
+
+
+def test_going_on_says_which_step_was_lost_and_how_to_see_it(tmp_path, monkeypatch, capsys):
+    settings, run = config(tmp_path, **CLOCK), tmp_path / "runs" / "small"
+    with monkeypatch.context() as harmed:
+        harm(harmed, corner, 8)
+        with pytest.raises(NonFiniteError):
+            train(settings, quiet=True)
+        assert list_run(run).state == "not finite"
+        with pytest.raises(NonFiniteError, match="step 8 is not finite"):
+            resume(run, settings, quiet=True)
+    line = f"step 8 was not finite: `vae-fn replay {run} --step 8` takes it apart\n"
+    assert capsys.readouterr().err == line
+    resume(run, settings, quiet=True)
+    assert capsys.readouterr().err == line
+    assert list_run(run).state == "finished"
 
 
 def test_skipped_steps_are_counted_in_rows_and_summary_and_left_out_of_means(tmp_path, monkeypatch):

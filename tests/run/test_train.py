@@ -126,6 +126,14 @@ def test_the_compiled_main_job_runs_on_mnist(tmp_path, fresh_compiler):
     # An epoch of the eager step ends near -169 on these images.
     assert -180 < summary["test"]["elbo"] < -155
     assert 2 < summary["test"]["kl"] < 7
+    again = evaluate_run(folder, draws=2)
+    assert {name: again[name] for name in ("elbo", "kl", "se_noise")} == {
+        name: summary["test"][name] for name in ("elbo", "kl", "se_noise")
+    }
+    # One draw for each image, of other noise: twelve standard errors, the larger of the two.
+    followed = read_metrics(folder / "metrics.jsonl")[-1]
+    assert followed["split"] == "test"
+    assert followed["elbo"] == pytest.approx(again["elbo"], abs=12 * 2**0.5 * again["se_noise"])
 
 
 def test_no_two_draws_of_a_run_share_a_key(tmp_path, monkeypatch):

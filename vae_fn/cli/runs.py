@@ -22,8 +22,8 @@ HEADERS = ("run", "state", "preset", "data", "epochs", "test ELBO", "KL", "proto
 class RunsOptions:
     """List the runs in a folder, with their results, the newest last.
 
-    A run is finished, running, stopped (go on with `vae-fn train --resume RUN`) or damaged. ELBO and KL are those of
-    the test images at the end, in nats per image.
+    A run is finished, running, stopped (go on with `vae-fn train --resume RUN`), not finite (see the step with
+    `vae-fn replay RUN`) or damaged. ELBO and KL are those of the test images at the end, in nats per image.
     """
 
     runs_dir: Annotated[Path, Positional, arg(metavar="[RUNS_DIR]")] = Path("runs")

@@ -5,7 +5,6 @@ paths, as in `state/params/encoder/0.weight`; the rest stands in the file's meta
 """
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +18,11 @@ from vae_fn.data import binarisation
 from vae_fn.models import VAE
 from vae_fn.run.assemble import check_device, make_algorithm, make_model
 from vae_fn.run.config import TrainConfig, from_toml, to_toml
-from vae_fn.run.folder import RunError, write_atomic
+from vae_fn.run.folder import NONFINITE, RunError, saved_steps, write_atomic
 from vae_fn.run.sealed import BrokenError, count, image_shape, seal, unseal
 from vae_fn.training.schedules import constant
 from vae_fn.training.step import Algorithm, Batch, State
 from vae_fn.types import Shape, Tree
-
-FOLDER = "nonfinite"
-"""Where in a run's folder they are."""
 
 
 class Inputs(NamedTuple):
@@ -85,7 +81,7 @@ def save_case(run: Path, case: Case) -> Path:
 
 def case_file(run: Path, step: int) -> Path:
     """Where the case of a step is kept."""
-    return run / FOLDER / f"step-{step:09d}.safetensors"
+    return run / NONFINITE / f"step-{step:09d}.safetensors"
 
 
 def find_case(run: Path, step: int | None = None) -> Path:
@@ -94,8 +90,7 @@ def find_case(run: Path, step: int | None = None) -> Path:
     Raises:
         RunError: There is none.
     """
-    found = (run / FOLDER).glob("step-*.safetensors")
-    steps = sorted(int(path.stem[5:]) for path in found if re.fullmatch(r"step-\d{9,}", path.stem))
+    steps = sorted(saved_steps(run / NONFINITE))
     if not steps:
         raise RunError(f"{run} has no step that was not finite: there is nothing to replay")
     if step is not None and step not in steps:

@@ -22,6 +22,8 @@ from vae_fn.run.config import TrainConfig, read_toml
 CHECKPOINTS = "checkpoints"
 """Where in a run's folder its checkpoints are."""
 
+NONFINITE = "nonfinite"
+"""Where in a run's folder the steps are that were not finite."""
 
 TEMPORARY = ".tmp"
 """How the names of files end that are being written."""
@@ -56,7 +58,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 def sweep(run: Path) -> None:
     """Remove the unfinished files that a killed process left in a run, which this process must hold."""
-    for folder in (run, *(run / name for name in (CHECKPOINTS, "tensorboard", "nonfinite"))):
+    for folder in (run, *(run / name for name in (CHECKPOINTS, "tensorboard", NONFINITE))):
         for file in folder.glob(f".*{TEMPORARY}"):
             if re.fullmatch(rf"\.[0-9a-f]{{32}}{re.escape(TEMPORARY)}", file.name) and file.is_file():
                 file.unlink()
@@ -160,6 +162,12 @@ def run_of(place: Path) -> Path:
     return open_run(
         place.parent.parent if place.suffix == ".safetensors" and place.parent.name == CHECKPOINTS else place
     )
+
+
+def saved_steps(folder: Path) -> dict[int, Path]:
+    """The files of steps in a folder, by step, such as its checkpoints; none where there is no such folder."""
+    name = re.compile(r"step-\d{9,}\.safetensors")
+    return {int(path.stem.removeprefix("step-")): path for path in folder.glob("step-*") if name.fullmatch(path.name)}
 
 
 def read_config(run: Path) -> TrainConfig:

@@ -7,7 +7,6 @@ import fcntl
 import json
 import math
 import os
-import re
 import stat
 import struct
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from vae_fn.run.config import TrainConfig, from_toml
-from vae_fn.run.folder import CHECKPOINTS, RunError
+from vae_fn.run.folder import CHECKPOINTS, NONFINITE, RunError, saved_steps
 
 Value = TypeVar("Value")
 
@@ -28,7 +27,7 @@ class Listed(NamedTuple):
 
     Attributes:
         name: of its folder.
-        state: `finished`, `running`, `stopped` or `damaged`.
+        state: `finished`, `running`, `stopped`, `not finite` (a step since its newest checkpoint was) or `damaged`.
         fault: what is damaged.
         preset: that its settings started from.
         data: that it is trained on.
@@ -80,7 +79,9 @@ def list_run(run: Path) -> Listed:
         record = _newest_record(run)
     except RunError as fault:
         return Listed(run.name, "damaged", str(fault))
-    return _described(run.name, "running" if running else "stopped", config)._replace(**record)
+    lost = any(step > record["steps_done"] for step in saved_steps(run / NONFINITE))
+    state = "running" if running else "not finite" if lost else "stopped"
+    return _described(run.name, state, config)._replace(**record)
 
 
 def _runs(folder: Path) -> Iterator[Path]:
@@ -125,12 +126,10 @@ def _summary(file: Path) -> dict[str, Any]:
 
 def _newest_record(run: Path) -> dict[str, Any]:
     """Where the newest checkpoint stands; one that is deleted meanwhile has a newer one."""
-    found = [
-        path for path in (run / CHECKPOINTS).glob("step-*") if re.fullmatch(r"step-\d{9,}\.safetensors", path.name)
-    ]
-    for path in sorted(found, key=lambda path: int(path.stem.removeprefix("step-")), reverse=True):
-        if _exists(path):
-            return _parsed(path, _record)
+    found = saved_steps(run / CHECKPOINTS)
+    for step in sorted(found, reverse=True):
+        if _exists(found[step]):
+            return _parsed(found[step], _record)
     return {"epochs_done": 0, "steps_done": 0}
 
 

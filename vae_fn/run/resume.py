@@ -10,7 +10,7 @@ from vae_fn.run.assemble import Parts, assemble
 from vae_fn.run.checkpoints import Record, checkpoints, forget_after, read_checkpoint
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig, from_toml, to_toml
-from vae_fn.run.folder import RunError, hold, read_config, run_of, sweep, write_atomic
+from vae_fn.run.folder import NONFINITE, RunError, hold, read_config, run_of, saved_steps, sweep, write_atomic
 from vae_fn.run.metrics import keep_rows
 from vae_fn.run.train import beginning, carry_on, initial_state
 from vae_fn.training.loop import Progress, begin
@@ -27,7 +27,7 @@ def resume(place: Path, config: TrainConfig, *, exact: bool = False, quiet: bool
     """Go on with a run from its newest checkpoint, or from its beginning if it has none, and return its folder.
 
     On the same machine, versions, threads, generator and options the run ends with the bits of one that was not
-    stopped. A difference in these is one line on stderr.
+    stopped. A difference in these is one line on stderr, and so is a step that lies ahead and was not finite.
 
     Args:
         place: the run's folder, or one of its checkpoints to go on from.
@@ -48,6 +48,7 @@ def resume(place: Path, config: TrainConfig, *, exact: bool = False, quiet: bool
         if record.step >= parts.steps and (run / "summary.json").exists():
             raise RunError(f"{run} is finished: see it with `vae-fn evaluate {run}`, or train on with more --epochs")
         _check_environment(run, record, beginning(parts), exact)
+        _say_what_was_lost(run, record.step)
         forget_after(run, record.step)
         sweep(run)
         keep_rows(run / "metrics.jsonl", record.rows)
@@ -98,6 +99,12 @@ def _check_environment(run: Path, then: Record, now: Record, exact: bool) -> Non
         raise RunError(f"not exact: {'; '.join(differences)}: restore that, or leave --exact out")
     if differences:
         print(f"resumed, but perhaps not to the bit: {'; '.join(differences)}", file=sys.stderr)
+
+
+def _say_what_was_lost(run: Path, done: int) -> None:
+    if ahead := [step for step in saved_steps(run / NONFINITE) if step > done]:
+        step = min(ahead)
+        print(f"step {step} was not finite: `vae-fn replay {run} --step {step}` takes it apart", file=sys.stderr)
 
 
 def _short(value: Any) -> str:

@@ -128,8 +128,8 @@ class Board:
         latents = {f"latents/z{i}": numbers for i, numbers in enumerate(z.unbind(-1)[:HISTOGRAMS])}
         named = {f"parameters/{name}": leaf for name, leaf in tree.flat_names(params).items()}
         for tag, numbers in (latents | named).items():
-            if numbers.isfinite().all():
-                yield _histogram(tag, numbers)
+            if histogram := _histogram(tag, numbers):
+                yield histogram
 
     def _write(self, *events: Event) -> None:
         self._file.write(_records(*events))
@@ -169,9 +169,11 @@ def _image(tag: str, rows: Float[Tensor, "n d"], shape: Shape, columns: int) -> 
     return summary.image(tag, picture, dataformats="HWC"[: picture.ndim])
 
 
-def _histogram(tag: str, values: Shaped[Tensor, "..."]) -> Summary:
-    """Counts in bins of equal width from the smallest number to the largest."""
+def _histogram(tag: str, values: Shaped[Tensor, "..."]) -> Summary | None:
+    """Counts in bins of equal width from the smallest number to the largest; None where a number is not finite."""
     numbers = values.cpu().double().numpy().ravel()
+    if not np.isfinite(numbers).all():
+        return None
     counts, edges = np.histogram(numbers, BINS)
     total, squares = numbers.sum(), numbers @ numbers
     return summary.histogram_raw(tag, edges[0], edges[-1], numbers.size, total, squares, edges[1:], counts)
