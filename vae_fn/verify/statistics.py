@@ -18,7 +18,8 @@ def quantile(level: float) -> float:
 def skew_corrected(sample: Sample, slack: Float64[Tensor, " d"]) -> Float64[Tensor, " d"]:
     """Hall's transformation of the t statistics of the means, which takes out their skewness (Hall 1992).
 
-    It makes Johnson's of 1978, eq. 2.5, monotone by its cube: with t the usual statistic and g the skewness, t + g t**2 / (3 sqrt n) + g**2 t**3 / (27 n) + g / (6 sqrt n).
+    With t the usual statistic and g the skewness, t + g t**2 / (3 sqrt n) + g**2 t**3 / (27 n) + g / (6 sqrt n): that
+    of Johnson (1978, eq. 2.5), which the cube makes monotone.
 
     Args:
         sample: the draws, about what their mean is said to be.
