@@ -5,7 +5,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from tests.training.problems import algorithm, double, images, streams
-from vae_fn import data, gradients, random, tree
+from vae_fn import data, gradients, random, tree, verify
 from vae_fn.gradients import estimators
 from vae_fn.training import Batch, compile_step, schedules, step_by_shape
 from vae_fn.training.step import draw_noise
@@ -83,14 +83,15 @@ def test_donated_steps_have_the_same_bits_and_the_same_buffers(fresh_compiler):
     assert [leaf.data_ptr() for leaf in tree.leaves(after)] == addresses
 
 
-def test_an_undonated_step_leaves_its_state_alone(fresh_compiler):
-    built = algorithm()
-    run = step_by_shape(built, lambda step: compile_step(step, donate=False))
-    state = built.init(streams().init, Batch(images(6)))
-    before = tree.clone(state)
-    run(state, Batch(images(6)), streams())
-    for one, other in zip(tree.leaves(before), tree.leaves(state), strict=True):
-        assert torch.equal(one, other)
+def test_an_undonated_step_is_pure(fresh_compiler):
+    """It leaves its state alone and gives the same bits again; the donated one does neither."""
+    built, batch = algorithm(), Batch(images(6))
+    state = built.init(streams().init, batch)
+    noise = draw_noise(streams(), state.step, built.noise_like(batch), torch.float32)
+    verify.pure(compile_step(built.step, donate=False), state, batch, noise).check()
+    donated = verify.pure(compile_step(built.step), state, batch, noise)
+    assert donated.status == "rejected"
+    assert "state/params" in donated.detail
 
 
 def test_a_graph_break_is_an_error(fresh_compiler):

@@ -1,6 +1,5 @@
 """Arguments of all magnitudes and signs: zeros, tiny and large numbers, in all combinations where they are few."""
 
-import itertools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from vae_fn.verify.properties.arguments import Arguments
 EDGES = (0.0, 1e-30, 1e-8, 1e-4, 0.3, 1.0, 5.0, 17.0, 20.0, 25.0, 88.0, 89.0, 103.0, 104.0, 710.0, 745.0, 1e3, 1e4)
 """Magnitudes at which exp, softplus and sigmoid overflow, underflow or saturate in some dtype; both signs are tried."""
 
-FEWEST, MOST, ENTRIES = 64, 4096, 2**21
+FEWEST, MOST, ENTRIES = 64, 2**15, 2**21
 """Bounds on the points at a time, and how many numbers they may hold together."""
 
 Domain = tuple[float, float] | None
@@ -79,7 +78,7 @@ def points(space: Space, magnitude: float, key: Key) -> dict[str, Tensor]:
         equal = _combinations(choices)
     else:
         equal = _drawn(choices, dict.fromkeys(choices, ()), count, one)
-    mixed = _drawn(choices, {path: tuple(leaf.shape) for path, leaf in leaves.items()}, count, other)
+    mixed = _drawn(choices, {path: tuple(leaf.shape) for path, leaf in leaves.items()}, max(FEWEST, count // 8), other)
     return {
         path: torch.cat([equal[path].reshape(-1, *[1] * leaf.ndim).expand(-1, *leaf.shape), mixed[path]]).to(leaf)
         for path, leaf in leaves.items()
@@ -100,8 +99,8 @@ def _within(low: float, high: float) -> Float64[Tensor, " v"]:
 
 
 def _combinations(choices: Choices) -> dict[str, Float64[Tensor, " n"]]:
-    rows = torch.tensor(list(itertools.product(*(values.tolist() for values in choices.values()))), dtype=torch.float64)
-    return dict(zip(choices, rows.unbind(1), strict=True))
+    grid = torch.meshgrid(*choices.values(), indexing="ij")
+    return {path: values.flatten() for path, values in zip(choices, grid, strict=True)}
 
 
 def _drawn(choices: Choices, shapes: dict[str, Shape], count: int, key: Key) -> dict[str, Float64[Tensor, " n *s"]]:

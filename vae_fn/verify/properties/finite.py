@@ -14,8 +14,8 @@ from vae_fn.verify.properties.envelope import Domain, Space, magnitudes, points,
 from vae_fn.verify.seeds import name_of
 from vae_fn.verify.verdict import Status, Verdict
 
-CHUNK = 2**20
-"""Numbers in the arguments of the points that are computed at a time."""
+CHUNK = 2**15
+"""Numbers in the arguments of the points at a time: few enough that an operation on them takes one thread."""
 
 
 def finite(
