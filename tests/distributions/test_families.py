@@ -203,6 +203,22 @@ def test_location_and_scale_broadcast(family: type) -> None:
         check_log_prob(lambda q, x: q.log_prob(x), q, values_of(q, "broadcast"))
 
 
+@pytest.mark.parametrize("family", DISCRETE, ids=names(DISCRETE))
+@pytest.mark.parametrize("d", [1, 2, 4])
+def test_states_are_all_values_once(family: type, d: int) -> None:
+    q = Case(seed=6, d=d).make(family, "q")
+    ours, wanted = q.states().flatten(1).tolist(), states(q).flatten(1).tolist()
+    assert sorted(ours) == sorted(wanted)
+    assert q.states().dtype == q.logits.dtype
+
+
+def test_too_many_states_are_refused() -> None:
+    assert len(Bernoulli(torch.zeros(16)).states()) == 2**16
+    for q in (Bernoulli(torch.zeros(17)), Categorical(torch.zeros(11, 3))):
+        with pytest.raises(ValueError, match="states, more than 65536: enumerate fewer"):
+            q.states()
+
+
 def test_bernoulli_of_grey_values_is_the_mean_over_bits() -> None:
     q = Bernoulli(torch.tensor([0.3, -2.0], dtype=torch.float64))
     grey = torch.tensor([0.25, 0.8], dtype=torch.float64)

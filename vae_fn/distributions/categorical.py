@@ -8,6 +8,7 @@ from torch import Tensor, distributions
 from torch.nn import functional as F
 
 from vae_fn import random
+from vae_fn.distributions.states import count_states
 from vae_fn.types import Shape
 
 
@@ -47,6 +48,12 @@ class Categorical(NamedTuple):
         """The log mass of `value`: a class remembers nothing of its noise."""
         del noise
         return self.log_prob(value)
+
+    def states(self) -> Float[Tensor, "n v c"]:
+        """All choices of one class for each variable, c**v of them."""
+        v, c = self.logits.shape[-2:]
+        chosen = torch.arange(count_states(c, v)).unsqueeze(-1) // c ** torch.arange(v) % c
+        return F.one_hot(chosen, c).to(self.logits)
 
     def to_torch(self) -> distributions.Distribution:
         """`Independent(OneHotCategorical(logits=logits), 1)`."""

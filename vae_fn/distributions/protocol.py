@@ -16,7 +16,8 @@ class Distribution(Protocol):
     The last `event_ndim` axes of its tensors are one event, the axes before them are the batch. Densities reduce the
     event and keep the batch; samples put new axes in front: noise `(k, *batch, *event)` gives values of that shape.
 
-    A family whose noise can be recovered from a value also has `noise_of(value)`.
+    Two more methods where they exist: `noise_of(value)` of a family whose noise can be recovered from a value, and
+    `states()` of a discrete one, all values of one event `(n, *event)`.
     """
 
     @property

@@ -27,6 +27,8 @@ _PLACES = {
     "properties.permutation": ("permutation",),
     "properties.additive": ("additive",),
     "properties.optimizer": ("optimizer",),
+    "distributions.battery": ("distribution",),
+    "distributions.scale_map": ("scale_map",),
     "verdict": ("Verdict", "VerificationError", "Rejected", "Biased", "Inconclusive", "Underpowered"),
 }
 _HOMES = {name: module for module, names in _PLACES.items() for name in names}

@@ -1,0 +1,1 @@
+"""The parts of the battery that `verify.distribution` runs on one distribution."""
