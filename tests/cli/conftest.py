@@ -1,6 +1,8 @@
 """A folder to make mistakes in, fresh for each."""
 
+import importlib
 import shutil
+import sys
 
 import pytest
 
@@ -20,3 +22,16 @@ def here(base, tmp_path, monkeypatch):
     shutil.copytree(base, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
+
+
+@pytest.fixture
+def user_code(tmp_path, monkeypatch):
+    """An empty folder for modules of the user's, which is the current one; what is imported from it is forgotten."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    known = set(sys.modules)
+    yield tmp_path
+    importlib.invalidate_caches()
+    for name in set(sys.modules) - known:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]

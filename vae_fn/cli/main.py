@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from vae_fn.cli import encode, evaluate, figures, reconstruct, replay, runs, sample, train
+from vae_fn.cli import encode, evaluate, figures, reconstruct, replay, runs, sample, train, verify
 from vae_fn.cli.parse import UsageError, did_you_mean
 from vae_fn.errors import UserError
 from vae_fn.run.interrupts import Interrupted
@@ -20,6 +20,7 @@ COMMANDS = {
     "encode": encode,
     "runs": runs,
     "replay": replay,
+    "verify": verify,
 }
 
 NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
@@ -27,7 +28,9 @@ NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit status: 0, 2 for a user's mistake, 128 + n when stopped by signal n.
+    """Run a command and return the exit status: what the command returns, or 0 if that is nothing.
+
+    It is 2 for a user's mistake, 128 + n when stopped by signal n.
 
     Args:
         argv: The arguments; without it, those of the process. `--debug` anywhere shows the traceback of a mistake.
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
     try:
-        _run(args)
+        return _run(args)
     except BrokenPipeError:
         sys.stdout = None  # whoever read the output is gone: nothing is left to flush
         return 1
@@ -50,19 +53,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog = f"vae-fn {args[0]}" if args and args[0] in COMMANDS else "vae-fn"
         print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
         return status
-    return 0
 
 
-def _run(args: Sequence[str]) -> None:
+def _run(args: Sequence[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(_overview())
     elif args[0] == "--version":
         print(f"vae-fn {importlib.metadata.version('vae-fn')}")
     elif args[0] in COMMANDS:
-        COMMANDS[args[0]].main(args[1:])
+        return COMMANDS[args[0]].main(args[1:]) or 0
     else:
         what, names = ("option", ["--help", "--version"]) if args[0].startswith("-") else ("command", [*COMMANDS])
         raise UsageError(f"unknown {what} {args[0]!r}.{did_you_mean(args[0], names)}")
+    return 0
 
 
 def _in_words(fault: BaseException) -> tuple[str | None, int]:

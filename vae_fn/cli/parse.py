@@ -111,13 +111,15 @@ def _usage_error(box: str, settings: type, args: Sequence[str]) -> UsageError:
     text, options = re.sub(r"\x1b\[[0-9;]*m", "", box), _options(settings)
     named = re.search(r"(?:parsing|argument)\W*?(--[a-z]+(?:-[a-z]+)*)", text)
     if named is None:
-        needed = [field.name.upper() for field in fields(settings) if field.default is MISSING]
+        hints = get_type_hints(settings, include_extras=True)
+        missing = [field.name for field in fields(settings) if field.default is MISSING]
+        needed = [_said_in(hints[name], "metavar") or name.upper() for name in missing]
         return UsageError(f"missing argument: {' '.join(needed)}, see --help.")
     option, kind = named.group(1), options[named.group(1)]
     value = value_of(option, args)
     if value is None:
         return UsageError(f"{option} needs a value: {in_words(kind)}.")
-    near = difflib.get_close_matches(value, get_args(kind) if get_origin(kind) is Literal else (), n=1)
+    near = difflib.get_close_matches(value, _choices(kind), n=1)
     return UsageError(
         f"{option} takes {in_words(kind)}, not {value!r}." + (f" Did you mean {near[0]}?" if near else "")
     )
@@ -141,9 +143,21 @@ def _options(settings: type) -> dict[str, Any]:
         if isinstance(kind, type) and is_dataclass(kind):
             options |= _options(kind)
         elif not {Suppress, Positional}.intersection(getattr(hints[name], "__metadata__", ())):
-            option = name.replace("_", "-")
+            option = _said_in(hints[name], "name") or name.replace("_", "-")
             options |= {f"--{option}": kind} | ({f"--no-{option}": kind} if kind is bool else {})
     return options
+
+
+def _choices(kind: Any) -> list[str]:
+    """The words that a field takes, also where it may be None; none if it takes others."""
+    literals = [part for part in (kind, *get_args(kind)) if get_origin(part) is Literal]
+    return [word for literal in literals for word in get_args(literal)]
+
+
+def _said_in(hint: Any, what: str) -> str | None:
+    """What a field's annotation says by `tyro.conf.arg(name=..., metavar=...)`, if it does."""
+    said = (getattr(note, what, None) for note in getattr(hint, "__metadata__", ()))
+    return next((word for word in said if isinstance(word, str)), None)
 
 
 def _check_option(arg: str, options: Mapping[str, Any]) -> None:

@@ -25,24 +25,29 @@ def compile_pure(fn: Callable[..., Any], *, backend: str | Callable[..., Any] = 
     return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend)
 
 
-def compile_step(step: Callable[..., tuple[Any, Any]], *, donate: bool = True) -> Callable[..., tuple[Any, Any]]:
+def compile_step(
+    step: Callable[..., tuple[Any, Any]], *, donate: bool = True, backend: str | Callable[..., Any] = "inductor"
+) -> Callable[..., tuple[Any, Any]]:
     """Compile a step `(state, *inputs) -> (state, info)` whole, as one graph of static shapes.
 
     Args:
         step: a pure step; a graph break in it is an error, a new shape of its inputs a second graph.
         donate: write the new state into the old one's buffers inside the graph and return those: no allocation, the
             same numbers. The state passed in is consumed; who keeps one clones it (`tree.clone`).
+        backend: as in `compile_pure`.
     """
-    return _donating(step) if donate else compile_pure(step)
+    return _donating(step, backend) if donate else compile_pure(step, backend=backend)
 
 
-def _donating(step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
+def _donating(
+    step: Callable[..., tuple[Any, Any]], backend: str | Callable[..., Any]
+) -> Callable[..., tuple[Any, Any]]:
     def overwrite(state: Any, *inputs: Any) -> Any:
         new, info = step(state, *inputs)
         tree.map(lambda old, value: old.copy_(value), state, tree.map(_computed, new))
         return info
 
-    compiled = compile_pure(overwrite)
+    compiled = compile_pure(overwrite, backend=backend)
 
     def donated(state: Any, *inputs: Any) -> tuple[Any, Any]:
         return state, compiled(state, *inputs)

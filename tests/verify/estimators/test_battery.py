@@ -7,10 +7,11 @@ from tests.gradients.oracles import ESTIMATORS
 from vae_fn import tree, verify
 from vae_fn.gradients import Coefficients, from_coefficients
 from vae_fn.gradients.estimators import pathwise, score_function, sticking_the_landing
-from vae_fn.verify.estimators.battery import estimator, identities, mutate
+from vae_fn.verify.estimators.battery import estimator, identities
 from vae_fn.verify.estimators.identities import derivative, every_sample, holds_density, per_example, still
 from vae_fn.verify.estimators.mutations import average_batch, mutations, share_noise
 from vae_fn.verify.estimators.settings import Setting, battery, refusals
+from vae_fn.verify.mutations.by_kind import mutate
 from vae_fn.verify.problems import bernoulli_decoder, bernoulli_latents
 
 TWO = Setting(bernoulli_decoder(1), 2)

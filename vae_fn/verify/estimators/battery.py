@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
 
 from vae_fn import random, tree
-from vae_fn.gradients import Estimator
+from vae_fn.gradients import Estimator, Problem
+from vae_fn.types import Params, Tree
 from vae_fn.verify.estimators.identities import derivative, every_sample, holds_density, per_example, still
 from vae_fn.verify.estimators.mutations import mutations
 from vae_fn.verify.estimators.settings import Setting, battery, refusals
 from vae_fn.verify.estimators.unbiased import integrated, of_means
-from vae_fn.verify.mutations.fates import Fate, Mutated, collect, fates
+from vae_fn.verify.mutations.fates import Fate, fates
 from vae_fn.verify.problems import AVERAGES
 from vae_fn.verify.report import Report, gather
 from vae_fn.verify.seeds import key_of
@@ -44,23 +46,24 @@ def of_estimator(subject: Estimator) -> Iterator[Verdict | str]:
     yield from NOT_COVERED
 
 
-def mutate(subject: Estimator) -> Mutated:
-    """Run the checks that fit an estimator on wrong versions of it.
+def fates_of(subject: Estimator) -> Iterator[tuple[str, Fate]]:
+    """The fates of wrong versions of an estimator under the checks that fit it, as they are known.
 
     Raises:
-        ValueError: the original does not pass, so that nothing can be said of its mutants.
+        ValueError: the original does not pass.
     """
-    return collect(fates_of(subject))
-
-
-def fates_of(subject: Estimator) -> Iterator[tuple[str, Fate]]:
-    """What `mutate` finds, as it finds it."""
     taken = _taken(subject)
-    means = [integrated(setting, subject) for setting in taken] if subject.unbiased_for in AVERAGES else []
-    checks = [*identities(subject), *means]
+    claimed = taken if subject.unbiased_for in AVERAGES else []
+    few = [integrated(setting, subject) for setting in claimed if setting.known.discrete]
+    many = [integrated(setting, subject) for setting in claimed if not setting.known.discrete]
+    checks = [*few, *identities(subject), *many]
+
+    calls = [call for setting in taken for call in _calls(subject, setting)]
+    expected = [_numbers(subject, call) for call in calls]
 
     def same(mutant: Estimator) -> bool:
-        return _same_numbers(mutant, subject, taken)
+        found = (_numbers(mutant, call) for call in calls)
+        return all(all(map(torch.equal, *pair)) for pair in zip(found, expected, strict=True))
 
     yield from fates(subject.name, subject, mutations(subject), checks, same)
 
@@ -85,16 +88,15 @@ def _taken(subject: Estimator) -> list[Setting]:
     return [setting for setting in settings if setting.name not in reasons]
 
 
-def _same_numbers(mutant: Estimator, original: Estimator, settings: list[Setting]) -> bool:
-    """Whether two estimators agree at every noise that is tried, for a batch on every setting."""
-    for setting in settings:
-        known, samples = setting.known, setting.samples
-        problem = known.pose(torch.stack([known.x, 1 - known.x]))
-        specs, state = original.noise_like(problem, known.params, samples), original.init(problem, known.params)
-        for key in random.split(key_of(original.name, known.params, "equivalent"), TRIES):
-            noise = random.draw(key, specs, torch.float64)
-            found = [one.estimate(problem, known.params, noise, state) for one in (mutant, original)]
-            one, other = (tree.leaves((estimate.value, estimate.grads)) for estimate in found)
-            if not all(map(torch.equal, one, other)):
-                return False
-    return True
+def _calls(subject: Estimator, setting: Setting) -> list[tuple[Problem, Params, Tree, Tree]]:
+    """Arguments of `estimate` at which a mutant is compared with the original: a batch, at several noises."""
+    known = setting.known
+    problem = known.pose(torch.stack([known.x, 1 - known.x]))
+    specs, state = subject.noise_like(problem, known.params, setting.samples), subject.init(problem, known.params)
+    keys = random.split(key_of(subject.name, known.params, "equivalent"), TRIES)
+    return [(problem, known.params, random.draw(key, specs, torch.float64), state) for key in keys]
+
+
+def _numbers(subject: Estimator, call: tuple[Problem, Params, Tree, Tree]) -> list[Tensor]:
+    found = subject.estimate(*call)
+    return tree.leaves((found.value, found.grads))

@@ -1,11 +1,12 @@
 """What becomes of wrong versions of an object under the checks that the object itself passes."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
+from vae_fn.verify.report import Report
 from vae_fn.verify.verdict import Verdict
 
-Fate = Literal["killed", "survived", "equivalent"]
+Fate = Literal["killed", "survived", "undecided", "equivalent"]
 Object = TypeVar("Object")
 
 
@@ -15,25 +16,31 @@ class Mutated(NamedTuple):
     Attributes:
         killed: those that a check rejects.
         survived: those that pass: a fault of this kind would not be noticed.
+        undecided: those that no check rejects and one cannot judge: a fault of this kind is seen, and not told.
         equivalent: those that give the same numbers as the original, which no check could tell from it.
     """
 
     killed: tuple[str, ...]
     survived: tuple[str, ...]
+    undecided: tuple[str, ...]
     equivalent: tuple[str, ...]
 
+    @property
+    def headline(self) -> str:
+        """How many were killed."""
+        wrong = len(self.killed) + len(self.survived) + len(self.undecided)
+        return f"mutants: {len(self.killed)} of {wrong} killed, {len(self.equivalent)} equivalent"
+
     def __str__(self) -> str:
-        total = len(self.killed) + len(self.survived)
-        head = f"mutants: {len(self.killed)} of {total} killed, {len(self.equivalent)} equivalent"
-        named = [f"  {kind}: {name}" for kind in ("survived", "equivalent") for name in getattr(self, kind)]
-        return "\n".join([head, *named])
+        named = [f"  {fate}: {name}" for fate in self._fields[1:] for name in getattr(self, fate)]
+        return "\n".join([self.headline, *named])
 
 
 def fates(
     name: str,
     original: Object,
     mutants: Iterable[tuple[str, Object]],
-    checks: Iterable[Callable[[Object], Verdict]],
+    checks: Iterable[Callable[[Object], Verdict | Report]],
     same: Callable[[Object], bool],
 ) -> Iterator[tuple[str, Fate]]:
     """The fate of each mutant, as it is known.
@@ -42,7 +49,7 @@ def fates(
         name: of the original, for errors.
         original: what the mutants are made of.
         mutants: wrong versions with their names.
-        checks: of the original or of a mutant, the cheapest first.
+        checks: of the original or of a mutant, one claim or several, the cheapest first.
         same: whether a mutant gives the numbers of the original.
 
     Raises:
@@ -52,11 +59,17 @@ def fates(
     if not checks or not all(check(original).passed for check in checks):
         raise ValueError(f"{name} does not pass its own checks: mend that before you mutate it")
     for what, mutant in mutants:
-        if same(mutant):
-            yield what, "equivalent"
-        else:
-            noticed = any(check(mutant).status in ("biased", "rejected") for check in checks)
-            yield what, "killed" if noticed else "survived"
+        yield what, "equivalent" if same(mutant) else _fate(mutant, checks)
+
+
+def _fate(mutant: Object, checks: Sequence[Callable[[Object], Verdict | Report]]) -> Fate:
+    fate: Fate = "survived"
+    for check in checks:
+        found = check(mutant)
+        if found.status in ("biased", "rejected"):
+            return "killed"
+        fate = fate if found.passed else "undecided"
+    return fate
 
 
 def collect(found: Iterable[tuple[str, Fate]]) -> Mutated:

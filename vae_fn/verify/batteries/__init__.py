@@ -1,0 +1,36 @@
+"""The checks that fit each kind of object, found one after the other."""
+
+from collections.abc import Iterator
+
+from vae_fn.verify.batteries.functions import of_function
+from vae_fn.verify.batteries.steps import of_step
+from vae_fn.verify.distributions.battery import distribution
+from vae_fn.verify.estimators.battery import of_estimator
+from vae_fn.verify.properties.optimizer import optimizer
+from vae_fn.verify.report import Report
+from vae_fn.verify.subjects import Subject
+from vae_fn.verify.verdict import Verdict
+
+AT_OTHER_PARAMETERS = "parameters other than these: verify.distribution takes any, as from Hypothesis strategies"
+WITHOUT_P = "the KL divergence from another distribution: none was given"
+
+
+def findings(subject: Subject) -> Iterator[Verdict | str]:
+    """What the battery that fits an object finds: verdicts as they come, and sentences about what is not covered."""
+    value, example, name = subject.value, subject.example, subject.name
+    if subject.kind == "estimator":
+        yield from of_estimator(value)
+    elif subject.kind == "distribution":
+        p = example.args[0] if example.args else None
+        yield from _items(distribution(value, p=p, name=name))
+        yield from (AT_OTHER_PARAMETERS, *([WITHOUT_P] if p is None else []))
+    elif subject.kind == "optimizer":
+        yield from _items(optimizer(value, *example.args, name=name))
+    elif subject.kind == "step":
+        yield from of_step(value, example.args, name)
+    else:
+        yield from of_function(value, example, name)
+
+
+def _items(report: Report) -> tuple[Verdict | str, ...]:
+    return (*report.verdicts, *report.not_covered)
