@@ -1,26 +1,14 @@
 """Profiles, the mark of what compiles, and the guard of the global generator."""
 
-import os
-
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import settings
+
+from vae_fn.verify.strategies import register_profiles
 
 pytest_plugins = ["pytester"]
 
-settings.register_profile("dev", max_examples=20, derandomize=True, deadline=None)
-settings.register_profile(
-    "ci",
-    max_examples=50,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-)
-settings.register_profile("nightly", max_examples=500, deadline=None, print_blob=True)
-settings.load_profile(os.environ.get("VAE_FN_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+settings.load_profile(register_profiles())
 
 
 @pytest.hookimpl(tryfirst=True)

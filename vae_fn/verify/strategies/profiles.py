@@ -1,0 +1,54 @@
+"""Settings of Hypothesis under which tests of stochastic code repeat, and say how to repeat them.
+
+Without deadlines (the first call of anything in torch takes long) and without the target phase, which would search for
+unlucky noise. `VAE_FN_PROFILE` names one; a continuous integration has `ci`, everybody else `dev`.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+
+PROFILE = "VAE_FN_PROFILE"
+"""The environment variable that names a profile."""
+
+MOST_STATISTICAL = 10
+"""The most examples of a statistical property: each is an assertion with a false-alarm probability of its own."""
+
+
+SEARCHING = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+
+
+def register_profiles() -> str:
+    """Register the profiles `dev`, `ci` and `nightly`.
+
+    `dev` has 20 examples and `ci` 50, the same ones at every run; `nightly` has 500 others each time, and replays those
+    that failed before. Go on with `settings.load_profile`.
+
+    Returns:
+        the profile that the environment asks for.
+    """
+    settings.register_profile("dev", max_examples=20, derandomize=True, deadline=None, phases=SEARCHING)
+    settings.register_profile(
+        "ci",
+        max_examples=50,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+        phases=SEARCHING,
+    )
+    settings.register_profile(
+        "nightly", max_examples=500, derandomize=False, deadline=None, print_blob=True, phases=SEARCHING
+    )
+    return os.environ.get(PROFILE, "ci" if os.environ.get("CI") else "dev")
+
+
+def statistical(test: Callable[..., Any]) -> Callable[..., Any]:
+    """For statistical properties: at most 10 examples, and no shrinking, which would hunt for unlucky noise.
+
+    A decorator that goes above `@given`. It takes everything else from the profile that is loaded.
+    """
+    return settings(max_examples=min(MOST_STATISTICAL, settings().max_examples), phases=SEARCHING[:-1])(test)
