@@ -45,6 +45,11 @@ def test_an_estimator_of_ones_own_is_one():
     assert estimator.unbiased_for == "the ELBO"
 
 
+def test_the_verification_kit_in_five_lines():
+    assert "verify.unbiased" in BLOCKS[3]
+    run(BLOCKS[2] + BLOCKS[3])
+
+
 def test_every_script_and_command_that_it_names_exists():
     text = (ROOT / "README.md").read_text()
     for script in set(re.findall(r"scripts/\w+", text)):

@@ -13,7 +13,10 @@ from tests.distributions.families import FACTORISED, names
 from vae_fn import verify
 from vae_fn.distributions import Bernoulli, Laplace, Normal, kl, positive
 from vae_fn.verify import Verdict
+from vae_fn.verify.properties.envelope import EDGES
 
+SIZES = torch.tensor(EDGES)
+RAW = torch.cat([SIZES, -SIZES])
 NOISE, BIT = {"noise": (-8.0, 8.0)}, {"bit": (0.0, 1.0)}
 
 Objective = Callable[..., Tensor]
@@ -71,6 +74,44 @@ def test_bernoulli_log_prob_is_right_where_it_saturates(dtype: torch.dtype) -> N
     (gradient,) = torch.autograd.grad(value.sum(), logits)
     torch.testing.assert_close(value.detach(), -logits.detach().squeeze(-1), rtol=1e-6, atol=0)
     torch.testing.assert_close(gradient, -torch.ones_like(gradient), rtol=1e-6, atol=0)
+
+
+def derivatives(log_prob: Objective, logits: Tensor, bit: float) -> list[Tensor]:
+    """The log mass of one bit, its slope and its curvature in the logit, at every logit."""
+
+    def at(logit: Tensor) -> Tensor:
+        return log_prob(logit.unsqueeze(-1), logit.new_full((1,), bit))
+
+    return [torch.vmap(fn)(logits) for fn in (at, torch.func.grad(at), torch.func.grad(torch.func.grad(at)))]
+
+
+def check_derivatives(log_prob: Objective, rtol: float) -> None:
+    """In float32 against log sigma(l), 1 - sigma(l) and -sigma(l) sigma(-l) in float64, and the same at -l for a 0."""
+    logits = RAW[RAW.abs() <= 80].float()
+    wide = logits.double()
+    curvature = -torch.sigmoid(wide) * torch.sigmoid(-wide)
+    for bit, sign in ((1.0, 1.0), (0.0, -1.0)):
+        log_mass = -torch.logaddexp(torch.zeros_like(wide), -sign * wide)
+        exact = (log_mass, sign * torch.sigmoid(-sign * wide), curvature)
+        for found, expected in zip(derivatives(log_prob, logits, bit), exact, strict=True):
+            torch.testing.assert_close(found.double(), expected, rtol=rtol, atol=1e-38)
+
+
+def test_bernoulli_log_prob_is_right_to_the_second_derivative() -> None:
+    """Also at logits of 0, where its two branches meet."""
+    check_derivatives(lambda logits, bit: Bernoulli(logits).log_prob(bit), 2e-6)
+
+
+def test_forms_with_other_derivatives_are_rejected() -> None:
+    """The absolute value has a slope of 0 at 0; log(1 + z) rounds z away."""
+    for mutant in (
+        lambda logits, bit: (
+            torch.minimum(logits, 0 * logits) - (1 - bit) * logits - torch.exp(-logits.abs()).log1p()
+        ).sum(-1),
+        lambda logits, bit: (bit * logits - torch.log(1 + torch.exp(logits))).sum(-1),
+    ):
+        with pytest.raises(AssertionError):
+            check_derivatives(mutant, 2e-6)
 
 
 def binary_cross_entropy_of_probabilities(logits: Tensor, bit: Tensor) -> Tensor:
