@@ -38,3 +38,12 @@ def test_the_output_of_commands_is_real(tmp_path):
             assert stable(done.stdout) == stable(shown)
             statuses.append(done.returncode)
     assert statuses == [1, 0]
+
+
+def test_a_property_of_the_page_holds():
+    """Those that the page defines are called by nobody else; the statistical one takes too long here."""
+    names = {}
+    for kind, text in BLOCK.findall(PAGE.read_text()):
+        if kind == "python" and not text.startswith("# "):
+            exec(compile(text, PAGE, "exec"), names)
+    names["test_an_update_is_pure"]()

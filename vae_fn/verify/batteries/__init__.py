@@ -11,7 +11,7 @@ from vae_fn.verify.report import Report
 from vae_fn.verify.subjects import Subject
 from vae_fn.verify.verdict import Verdict
 
-AT_OTHER_PARAMETERS = "parameters other than these: verify.distribution takes any, as from Hypothesis strategies"
+AT_OTHER_PARAMETERS = "parameters other than these: vae_fn.verify.strategies.distributions draws others"
 WITHOUT_P = "the KL divergence from another distribution: none was given"
 
 
