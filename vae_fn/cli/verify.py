@@ -70,7 +70,7 @@ def main(args: Sequence[str]) -> int:
     subject = subject_of(located, options.kind, options.args)
     with reported(f"{options.subject}, while it was checked,", located.file):
         report = gather(subject.name, _shown(findings(subject), options.quiet))
-        mutated = _mutated(subject, options.quiet) if options.mutate and report.passed else None
+        mutated = _mutated(subject, options.quiet) if options.mutate and report.verdicts and report.passed else None
     file = None if located.file is None else shown(located.file)
     where = provenance(options.subject, subject.kind, located.file, file)
     certificate = Certificate(report, mutated, where, mutants_asked=options.mutate)

@@ -15,22 +15,24 @@ def at_most(limit, undecided=()):
 
 
 def test_every_fate():
-    mutants = [("large", 9), ("small", 2), ("odd", 3), ("odd and large", 7), ("itself", 1)]
-    checks = [at_most(8, undecided=(3, 7)), at_most(5)]
+    mutants = [("large", 9), ("small", 2), ("odd", 3), ("odd and large", 7), ("no number", "?"), ("itself", 1)]
+    checks = [at_most(8, undecided=(3, 7)), at_most(5)]  # at "?" both raise
     found = dict(fates("one", 1, mutants, checks, same=lambda number: number == 1))
     assert found == {
         "large": "killed",
         "small": "survived",
         "odd": "undecided",
         "odd and large": "killed",
+        "no number": "undecided",
         "itself": "equivalent",
     }
     mutated = collect(found.items())
-    assert mutated == Mutated(("large", "odd and large"), ("small",), ("odd",), ("itself",))
+    assert mutated == Mutated(("large", "odd and large"), ("small",), ("odd", "no number"), ("itself",))
     assert str(mutated).splitlines() == [
-        "mutants: 2 of 4 killed, 1 equivalent",
+        "mutants: 2 of 5 killed, 1 equivalent",
         "  survived: small",
         "  undecided: odd",
+        "  undecided: no number",
         "  equivalent: itself",
     ]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
 from vae_fn.verify.report import Report
-from vae_fn.verify.verdict import Verdict
+from vae_fn.verify.verdict import Status, Verdict
 
 Fate = Literal["killed", "survived", "undecided", "equivalent"]
 Object = TypeVar("Object")
@@ -16,7 +16,7 @@ class Mutated(NamedTuple):
     Attributes:
         killed: those that a check rejects.
         survived: those that pass: a fault of this kind would not be noticed.
-        undecided: those that no check rejects and one cannot judge: a fault of this kind is seen, and not told.
+        undecided: those that no check rejects and one cannot judge, or raises at: a fault that is seen, and not told.
         equivalent: those that give the same numbers as the original, which no check could tell from it.
     """
 
@@ -59,17 +59,31 @@ def fates(
     if not checks or not all(check(original).passed for check in checks):
         raise ValueError(f"{name} does not pass its own checks: mend that before you mutate it")
     for what, mutant in mutants:
-        yield what, "equivalent" if same(mutant) else _fate(mutant, checks)
+        yield what, "equivalent" if _holds(same, mutant) else _fate(mutant, checks)
 
 
 def _fate(mutant: Object, checks: Sequence[Callable[[Object], Verdict | Report]]) -> Fate:
     fate: Fate = "survived"
     for check in checks:
-        found = check(mutant)
-        if found.status in ("biased", "rejected"):
+        status = _status(check, mutant)
+        if status in ("biased", "rejected"):
             return "killed"
-        fate = fate if found.passed else "undecided"
+        fate = fate if status == "passed" else "undecided"
     return fate
+
+
+def _status(check: Callable[[Object], Verdict | Report], mutant: Object) -> Status:
+    try:
+        return check(mutant).status
+    except Exception:  # a mutant may break any promise
+        return "inconclusive"
+
+
+def _holds(same: Callable[[Object], bool], mutant: Object) -> bool:
+    try:
+        return same(mutant)
+    except Exception:  # as above
+        return False
 
 
 def collect(found: Iterable[tuple[str, Fate]]) -> Mutated:
