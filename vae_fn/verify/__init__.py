@@ -11,6 +11,7 @@ _PLACES = {
     "nodes": ("Nodes", "enumerate_states"),
     "sampled": ("mean",),
     "bounded": ("mean_bounded",),
+    "distribution_functions": ("law",),
     "covariance": ("uncorrelated",),
     "two_samples": ("same_mean", "lower_variance"),
     "draws": ("draws_of", "seeded"),

@@ -34,7 +34,7 @@ def test_profiles(profile, examples, repeats):
 def test_statistical_properties_do_not_shrink():
     calls = []
 
-    @statistical
+    @statistical()
     @given(st.integers(0, 10**6))
     def property_of(n):
         calls.append(n)
@@ -48,10 +48,15 @@ def test_statistical_properties_do_not_shrink():
 def test_statistical_properties_have_at_most_ten_examples():
     calls = []
 
-    @statistical
+    @statistical()
     @given(st.integers(0, 10**6))
     def property_of(n):
         calls.append(n)
 
     property_of()
     assert len(calls) == 10
+
+
+def test_many_examples_are_refused():
+    with pytest.raises(ValueError, match="1 to 10 examples, not 11"):
+        statistical(11)

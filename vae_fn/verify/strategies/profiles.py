@@ -46,9 +46,17 @@ def register_profiles() -> str:
     return os.environ.get(PROFILE, "ci" if os.environ.get("CI") else "dev")
 
 
-def statistical(test: Callable[..., Any]) -> Callable[..., Any]:
-    """For statistical properties: at most 10 examples, and no shrinking, which would hunt for unlucky noise.
+def statistical(max_examples: int = MOST_STATISTICAL) -> Callable[[Any], Any]:
+    """Settings of statistical properties: few examples, and no shrinking, which would hunt for unlucky noise.
 
-    A decorator that goes above `@given`. It takes everything else from the profile that is loaded.
+    A decorator that goes above `@given`; everything else is taken from the profile that is loaded.
+
+    Args:
+        max_examples: at most 10.
+
+    Raises:
+        ValueError: there are more.
     """
-    return settings(max_examples=min(MOST_STATISTICAL, settings().max_examples), phases=SEARCHING[:-1])(test)
+    if not 0 < max_examples <= MOST_STATISTICAL:
+        raise ValueError(f"a statistical property takes 1 to {MOST_STATISTICAL} examples, not {max_examples}")
+    return settings(max_examples=max_examples, phases=SEARCHING[:-1])
