@@ -1,7 +1,4 @@
-"""Lattice, tails, laws, correlations and permutations, with torch's generator and with the fallback.
-
-Statistical checks have a false-alarm probability of at most ALPHA each, and their keys are hashed from their names.
-"""
+"""Lattice, tails, laws, correlations and permutations, with torch's generator and with the fallback."""
 
 import itertools
 import math
@@ -14,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.generators import LAWS, SEED, SHAPE, batch_of, generator, key
 from vae_fn import random
+from vae_fn.verify import Biased, Rejected, law, mean_bounded
 
 __all__ = ["generator", "key"]
 
-ALPHA = 1e-9
 SIZE = 1_000_000
 
 
@@ -60,13 +57,9 @@ def test_tails(monkeypatch):
 # --- laws
 
 
-def check_law(samples, cdf):
-    """The Dvoretzky-Kiefer-Wolfowitz band with Massart's constant; the lattice moves a continuous CDF by 2**-24."""
-    n = len(samples)
-    values = cdf(samples.double().sort().values.numpy())
-    steps = torch.arange(n + 1, dtype=torch.float64).numpy() / n
-    distance = max((steps[1:] - values).max(), (values - steps[:-1]).max())
-    assert distance <= math.sqrt(math.log(2 / ALPHA) / (2 * n)) + 2**-23
+def check_law(sampler, name, cdf, resolve=0.005):
+    """The lattice of the uniforms moves a continuous distribution function by 2**-24."""
+    law(sampler, lambda x: torch.from_numpy(cdf(x.numpy())), name=name, resolve=resolve).check()
 
 
 CDF = {
@@ -78,15 +71,16 @@ CDF = {
 }
 
 
-@pytest.mark.parametrize("law", CDF)
-def test_law(law, key):
-    check_law(LAWS[law](key, (SIZE,)), CDF[law])
+@pytest.mark.parametrize("name", CDF)
+def test_law(name, generator):
+    check_law(lambda key, n: LAWS[name](key, (n,)), f"{name} of {generator.__name__}", CDF[name])
 
 
-@pytest.mark.parametrize("law", CDF)
-def test_law_over_keys(law, key):
+@pytest.mark.parametrize("name", CDF)
+def test_law_over_keys(name, generator):
     """One draw of each of many keys is a sample too: what a loop over steps sees."""
-    check_law(LAWS[law](random.split(key, 100_000), ()), CDF[law])
+    label = f"{name} over keys of {generator.__name__}"
+    check_law(lambda key, n: LAWS[name](random.split(key, n), ()), label, CDF[name], resolve=0.015)
 
 
 MUTANTS = {
@@ -100,37 +94,44 @@ MUTANTS = {
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_law_rejects(mutant, key):
-    law, wrong = MUTANTS[mutant]
-    with pytest.raises(AssertionError):
-        check_law(wrong(key, (SIZE,)), CDF[law])
+def test_law_rejects(mutant, generator):
+    name, wrong = MUTANTS[mutant]
+    with pytest.raises(Rejected):
+        check_law(lambda key, n: wrong(key, (n,)), f"{mutant} of {generator.__name__}", CDF[name])
 
 
 # --- correlations
 
 
-def check_uncorrelated(*samples):
-    """Hoeffding's bound for products of independent uniforms on (-1, 1), over all pairs."""
-    pairs = list(itertools.combinations([2 * u.double() - 1 for u in samples], 2))
-    for a, b in pairs:
-        bound = math.sqrt(2 * math.log(2 * len(pairs) / ALPHA) / len(a))
-        assert abs((a * b).mean().item()) <= bound
+def check_uncorrelated(draw, name):
+    """The columns of uniforms: all products of two of them, moved to (-1, 1), have mean 0 and variance 1 / 9."""
+
+    def products(key, n):
+        signed = 2 * draw(key, n).double() - 1
+        first, second = torch.combinations(torch.arange(signed.shape[-1])).unbind(-1)
+        return signed[:, first] * signed[:, second]
+
+    count = products(random.key(0), 2).shape[-1]
+    mean_bounded(products, torch.zeros(count), 1 / 9, name=name, detect=0.02).check()
 
 
-def test_streams_are_uncorrelated(key):
-    streams = random.streams(key)
-    check_uncorrelated(*random.uniform(torch.stack(streams), (SIZE // 4,)))
-    reused = streams._replace(estimator=streams.noise)
-    with pytest.raises(AssertionError):
-        check_uncorrelated(*random.uniform(torch.stack(reused), (SIZE // 4,)))
+def test_streams_are_uncorrelated(generator):
+    def drawn(key, n, reuse=False):
+        streams = random.streams(key)
+        streams = streams._replace(estimator=streams.noise) if reuse else streams
+        return random.uniform(torch.stack(streams), (n,)).mT
+
+    check_uncorrelated(drawn, f"streams of {generator.__name__}")
+    with pytest.raises(Biased):
+        check_uncorrelated(lambda key, n: drawn(key, n, reuse=True), f"streams used twice of {generator.__name__}")
 
 
-def test_steps_and_neighbours_are_uncorrelated(key):
-    check_uncorrelated(*random.uniform(random.split(key, 100_000), (5,)).mT)
-    along = random.uniform(key, (SIZE // 4, 4))
-    check_uncorrelated(*along[:-1].mT, *along[1:].mT)
-    for pair in random.normal(key, (SIZE // 2, 2)).mT.split(2):
-        check_uncorrelated(*torch.special.ndtr(pair.double()))
+def test_steps_and_neighbours_are_uncorrelated(generator):
+    name = generator.__name__
+    check_uncorrelated(lambda key, n: random.uniform(random.split(key, n), (5,)), f"steps of {name}")
+
+    check_uncorrelated(lambda key, n: random.uniform(key, (2 * n, 4)).reshape(n, 8), f"neighbours of {name}")
+    check_uncorrelated(lambda key, n: torch.special.ndtr(random.normal(key, (n, 4)).double()), f"normals of {name}")
 
 
 # --- permutations
@@ -152,22 +153,25 @@ def test_long_permutation(key):
     assert not torch.equal(order, random.permutation(random.fold_in(key, 0), 60_000))
 
 
-def check_uniform_orders(permutation, key, n):
-    """Each order's count is binomial: exact tests, their false alarms shared out."""
-    orders = permutation(random.split(key, 100_000), n)
-    counts = torch.unique((orders * n ** torch.arange(n)).sum(-1), return_counts=True)[1].tolist()
-    assert len(counts) == math.factorial(n)
-    for count in counts:
-        assert scipy.stats.binomtest(count, len(orders), 1 / len(counts)).pvalue >= ALPHA / len(counts)
+def check_uniform_orders(permutation, n, name):
+    """Each order is as frequent as the others."""
+    orders = torch.tensor(list(itertools.permutations(range(n))))
+
+    def which(key, count):
+        return (permutation(random.split(key, count), n).unsqueeze(1) == orders).all(-1).double()
+
+    chance = 1 / len(orders)
+    expected = torch.full((len(orders),), chance, dtype=torch.float64)
+    mean_bounded(which, expected, chance * (1 - chance), name=name, detect=0.03).check()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
-def test_permutation_is_uniform(n, key):
-    check_uniform_orders(random.permutation, key, n)
+def test_permutation_is_uniform(n, generator):
+    check_uniform_orders(random.permutation, n, f"orders of {n} of {generator.__name__}")
 
 
 @pytest.mark.parametrize("n", [3, 4])
-def test_permutation_rejects(n, key):
+def test_permutation_rejects(n, generator):
     def tied(key, n):
         return (random.uniform(key, (n,)) * 32).floor().argsort(dim=-1, stable=True)
 
@@ -175,5 +179,5 @@ def test_permutation_rejects(n, key):
         return random.permutation(key[0], n).expand(len(key), n)
 
     for mutant in (tied, one_key_for_all):
-        with pytest.raises(AssertionError):
-            check_uniform_orders(mutant, key, n)
+        with pytest.raises(Biased):
+            check_uniform_orders(mutant, n, f"{mutant.__name__} of {n} of {generator.__name__}")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.distributions.families import CONTINUOUS, Case, key_of, moved, names, unit
 from vae_fn import random
-from vae_fn.distributions import Distribution, Laplace, Logistic, MultivariateNormal, Normal
+from vae_fn.distributions import Distribution, MultivariateNormal
 
 POINTS = 200
 D = 2
@@ -108,35 +108,3 @@ def test_the_wrong_signed_residual_is_rejected_by_its_derivatives(family: type, 
 def test_a_residual_without_derivatives_is_rejected(family: type, scale: float) -> None:
     with pytest.raises(AssertionError, match="derivative 1"):
         check(detached, family, scale)
-
-
-NOISY = {
-    "normal": lambda loc, scale: Normal(loc, scale),
-    "laplace": lambda loc, scale: Laplace(loc, scale),
-    "logistic": lambda loc, scale: Logistic(loc, scale),
-    "multivariate": lambda loc, scale: MultivariateNormal(loc, torch.diag_embed(scale) + torch.ones(2, 2).tril(-1)),
-}
-
-
-def check_derivative_by_noise(log_prob, family):
-    """Noise that is moved moves the value with it: the derivative of log q(sample(noise)) by the noise."""
-    q = NOISY[family](torch.tensor([0.3, -1.0]).double(), torch.tensor([0.5, 2.0]).double())
-    noise = torch.tensor([0.4, -0.7], dtype=torch.float64)
-    by_noise = torch.func.grad(lambda e: log_prob(q, e, q.sample(e)))(noise)
-    by_value = torch.func.grad(lambda e: q.to_torch().log_prob(q.sample(e)))(noise)
-    torch.testing.assert_close(by_noise, by_value, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("family", NOISY)
-def test_derivative_by_the_noise(family):
-    check_derivative_by_noise(lambda q, noise, value: q.log_prob_from_noise(noise, value), family)
-
-
-def test_noise_that_counts_twice_is_rejected():
-    def live_noise(q, noise, value):
-        moved = (value - value.detach()) - (q.loc - q.loc.detach())
-        residual = (moved + noise * q.scale.detach()) / q.scale
-        return (q.standard_log_prob(residual) - q.scale.log()).sum(-1)
-
-    with pytest.raises(AssertionError):
-        check_derivative_by_noise(live_noise, "normal")
