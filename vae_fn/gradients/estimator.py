@@ -27,7 +27,8 @@ class Estimator(NamedTuple):
 
     Attributes:
         name: as on the command line.
-        unbiased_for: the quantity whose gradient is its mean: "the ELBO", "the K-sample bound", or others in words.
+        unbiased_for: the quantity whose gradient is its mean: "the ELBO", "the K-sample bound", or "nothing: ..." with
+            the reason.
         min_samples: the fewest samples k with which it is defined.
         importance_weighted: whether it weighs samples by p(x, z) / q(z), which grey pixels do not allow.
         evaluations: forward and backward evaluations of f for each sample.

@@ -1,6 +1,6 @@
 """Verification of stochastic code: exact, bounded and sampled tests of means, property checks, mutants.
 
-Nothing is imported before it is used: the pytest plugin of this package loads in everybody's test runs.
+Nothing is imported before it is used: what reads the ledger, as the pytest plugin does, stays quick to load.
 """
 
 import importlib

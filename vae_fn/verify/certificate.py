@@ -66,8 +66,8 @@ class Certificate:
 
     @property
     def status(self) -> Status:
-        """The report's; where no check applied, nothing was decided."""
-        return self.report.status if self.report.verdicts else "inconclusive"
+        """The report's."""
+        return self.report.status
 
     def to_dict(self) -> dict[str, Any]:
         """The certificate for machines: JSON types alone, None for a number that is not finite."""

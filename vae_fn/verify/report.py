@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
-from vae_fn.verify.verdict import ERRORS, Status, Verdict, worst
+from vae_fn.verify.verdict import ERRORS, Inconclusive, Status, Verdict, worst
 
 HEAD = ("check", "on", "tier", "verdict", "resolves", "draws", "ms")
 
@@ -26,8 +26,8 @@ class Report:
 
     @property
     def status(self) -> Status:
-        """The gravest of all."""
-        return worst(self.verdicts)
+        """The gravest of all; `inconclusive` where no check applied."""
+        return worst(self.verdicts) if self.verdicts else "inconclusive"
 
     @property
     def passed(self) -> bool:
@@ -38,10 +38,14 @@ class Report:
         """The report itself if every claim stands.
 
         Raises:
-            VerificationError: the one of the first verdict that is as grave as the gravest.
+            VerificationError: the one of the first verdict that is as grave as the gravest; `Inconclusive` where no
+                check applied.
         """
         if self.passed:
             return self
+        if not self.verdicts:
+            nothing = Verdict("battery", self.name, "deterministic", "inconclusive", "no check applies to it")
+            raise Inconclusive(nothing)
         raise ERRORS[self.status](next(verdict for verdict in self.verdicts if verdict.status == self.status))
 
     def rows(self) -> list[tuple[str, ...]]:

@@ -66,10 +66,19 @@ def test_one_problem_at_a_time():
 
 
 def test_what_is_not_claimed_is_not_covered():
-    vague = pathwise()._replace(unbiased_for="something of its own")
-    report = verify.unbiased(vague)
+    report = verify.unbiased(pathwise()._replace(unbiased_for="nothing: a sketch"))
     assert report.verdicts == ()
-    assert report.not_covered == ("unbiasedness, as it declares only: something of its own",)
+    assert report.not_covered == ("unbiasedness, which it does not claim: nothing: a sketch",)
+    with pytest.raises(verify.Inconclusive, match="no check applies"):
+        report.check()
+
+
+def test_a_claim_that_is_not_understood_is_no_pass():
+    report = verify.unbiased(pathwise()._replace(unbiased_for="ELBO"))
+    with pytest.raises(
+        verify.Inconclusive, match="unbiased for 'ELBO', which is not known here: declare 'the ELBO' or"
+    ):
+        report.check()
 
 
 def test_refusals_are_in_the_words_of_the_estimator():

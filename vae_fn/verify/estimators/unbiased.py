@@ -19,6 +19,9 @@ from vae_fn.verify.problems import AVERAGES, Known
 from vae_fn.verify.report import Report, gather
 from vae_fn.verify.verdict import Verdict
 
+NOTHING = "nothing"
+"""How an estimator begins to say that it is biased; the reason follows."""
+
 
 def unbiased(estimator: Estimator, on: Known | Sequence[Setting] | None = None, *, samples: int = 2) -> Report:
     """Check that an estimator's value and gradient have the exact ones as their means.
@@ -27,13 +30,14 @@ def unbiased(estimator: Estimator, on: Known | Sequence[Setting] | None = None, 
     from the generator, and tested with the variance that the same integral gives (bounded tier).
 
     Args:
-        estimator: it declares what it is unbiased for: "the ELBO" or "the K-sample bound". Where q's gradient follows
-            something else, only the other gradients are held against it.
+        estimator: it declares what it is unbiased for: "the ELBO", "the K-sample bound", or "nothing: ..." with the
+            reason. Where q's gradient follows something else, only the other gradients are held against it.
         on: one problem, or settings; by default `battery()`.
         samples: K, for one problem.
 
     Returns:
-        Verdicts for every setting; what the estimator refuses, and what it does not claim, is not covered.
+        Verdicts for every setting; what the estimator refuses, and what it does not claim, is not covered. What is
+        declared in other words is `inconclusive`.
     """
     settings = (Setting(on, samples),) if isinstance(on, Known) else tuple(on or battery())
     return gather(estimator.name, of_means(estimator, settings))
@@ -41,8 +45,11 @@ def unbiased(estimator: Estimator, on: Known | Sequence[Setting] | None = None, 
 
 def of_means(estimator: Estimator, settings: Sequence[Setting]) -> Iterator[Verdict | str]:
     """What `unbiased` finds, as it finds it."""
+    if estimator.unbiased_for.startswith(NOTHING):
+        yield f"unbiasedness, which it does not claim: {estimator.unbiased_for}"
+        return
     if estimator.unbiased_for not in AVERAGES:
-        yield f"unbiasedness, as it declares only: {estimator.unbiased_for}"
+        yield _unknown_target(estimator)
         return
     reasons = refusals(estimator, settings)
     taken = [setting for setting in settings if setting.name not in reasons]
@@ -87,6 +94,15 @@ def sampled(setting: Setting, estimator: Estimator) -> Verdict:
     draw = draws_of(fn, specification_of(estimator, setting), setting.known.x.dtype)
     variance = moments(fn, noise_of(estimator, setting)).variance
     return mean_bounded(draw, _expected(setting, estimator), variance, name=f"{estimator.name} on {setting.name}")
+
+
+def _unknown_target(estimator: Estimator) -> Verdict:
+    known = " or ".join(repr(target) for target in AVERAGES)
+    detail = (
+        f"it declares to be unbiased for {estimator.unbiased_for!r}, which is not known here: "
+        f"declare {known}, or {NOTHING + ': ...'!r} with the reason"
+    )
+    return Verdict("mean", estimator.name, "exact", "inconclusive", detail)
 
 
 def _expected(setting: Setting, estimator: Estimator) -> dict[str, Tree]:
