@@ -22,6 +22,12 @@ Rows = Float64[Tensor, "*k l d"]
 """Values: d coordinates of an event on each of l lines, the elements of the batch."""
 
 
+def blur_of(draws: Float64[Tensor, "n ..."]) -> float:
+    """How far float64 itself moves draws, in their standard deviations."""
+    off = draws.mean(0).abs() / draws.std(0)
+    return torch.finfo(torch.float64).eps * float(off.nan_to_num(0.0).max())
+
+
 class Subject(NamedTuple):
     """What is checked.
 
@@ -68,8 +74,7 @@ class Subject(NamedTuple):
         """How far float64 itself moves a value, in its standard deviations: what recomputing the noise is off by."""
         if self.discrete:
             return 0.0
-        off = self.pilot.mean(0).abs() / self.pilot.std(0)
-        return torch.finfo(torch.float64).eps * float(off.nan_to_num(0.0).max())
+        return blur_of(self.pilot)
 
     def rows(self, value: Float64[Tensor, "..."]) -> Rows:
         """Values `(*k, *batch, *event)` as rows."""
