@@ -14,8 +14,13 @@ def apart(monkeypatch):
 
 
 @pytest.fixture
-def run(pytester):
-    """Run the body of a statistical test module, with warnings as errors."""
+def run(pytester, monkeypatch):
+    """Run the body of a statistical test module, with warnings as errors, and print as at a desk.
+
+    Where these variables say that a server runs it, pytest repeats each failure's whole message in its summary.
+    """
+    for variable in ("CI", "BUILD_NUMBER"):
+        monkeypatch.delenv(variable, raising=False)
 
     def running(body, *args, conftest="", ini="", subprocess=False):
         pytester.makepyfile(test_statistical=HEAD + body)

@@ -90,6 +90,10 @@ def test_kinds_scales_and_nonfinite_numbers_are_all_drawn():
         find(strategies.tensors((3,)), lambda x: not bool(x.isfinite().all()))
 
 
+def test_what_a_narrow_dtype_cannot_hold_is_its_largest_number():
+    assert contents(0, (3,), torch.float16, "spike", 1e3).abs().max() == torch.finfo(torch.float16).max
+
+
 def test_integers_are_refused():
     with pytest.raises(TypeError, match=r"torch\.int64 is not"):
         contents(0, (2,), torch.int64)

@@ -26,7 +26,7 @@ SPIKE = 1e3
 def contents(
     seed: int, shape: Shape = (), dtype: torch.dtype = torch.float32, kind: Kind = "normal", scale: float = 1.0
 ) -> Float[Tensor, "..."]:
-    """A tensor from a seed; in all floating dtypes alike up to rounding.
+    """A tensor from a seed; in all floating dtypes alike up to rounding, and to the largest number of the dtype.
 
     - `normal`: standard normals times the scale;
     - `zeros`;
@@ -43,7 +43,9 @@ def contents(
         raise TypeError(f"contents are floating numbers, and {dtype} is not: make integers of them yourself")
     noise = random.normal(random.fold_in(random.key(seed), 0), shape)
     place = random.uniform(random.fold_in(random.key(seed), 1), shape)
-    return _MAKERS[kind](noise, place, torch.finfo(dtype), scale).to(dtype)
+    limits = torch.finfo(dtype)
+    made = _MAKERS[kind](noise, place, limits, scale)
+    return (made if kind == "nonfinite" else made.double().clamp(-limits.max, limits.max)).to(dtype)
 
 
 _Maker = Callable[[Tensor, Tensor, torch.finfo, float], Tensor]
