@@ -16,6 +16,7 @@ FLOORS = {
     "random": 0,
     "philox": 0,
     "distributions": 0,
+    "optimization": 0,
     "data": 0,
     "models": 1,
     "gradients": 2,

@@ -13,6 +13,7 @@ _SUBMODULES = (
     "evaluation",
     "gradients",
     "models",
+    "optimization",
     "random",
     "training",
     "tree",

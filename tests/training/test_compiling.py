@@ -7,7 +7,8 @@ from torch._dynamo.utils import counters
 from tests.training.problems import algorithm, double, images, streams
 from vae_fn import data, gradients, random, tree, verify
 from vae_fn.gradients import estimators
-from vae_fn.training import Batch, compile_step, schedules, step_by_shape
+from vae_fn.optimization import schedules
+from vae_fn.training import Batch, compile_step, step_by_shape
 from vae_fn.training.step import draw_noise
 
 STEPS = 5

@@ -12,7 +12,8 @@ from tests.training.problems import PIXELS, algorithm, double, images, small_vae
 from vae_fn import data, gradients, models, random, tree
 from vae_fn.gradients import estimators
 from vae_fn.models import objectives
-from vae_fn.training import Batch, adamw, make_step, schedules, sgd, step_by_shape
+from vae_fn.optimization import schedules
+from vae_fn.training import Batch, adamw, make_step, sgd, step_by_shape
 from vae_fn.training.step import Algorithm, draw_noise
 
 EPS = 1e-4

@@ -14,12 +14,12 @@ from vae_fn import gradients, models, random
 from vae_fn.data import Binarisation, Dataset, binarisation, hold_out, load, to_device
 from vae_fn.gradients import Estimator, estimators
 from vae_fn.models import VAE
+from vae_fn.optimization import optimizers, schedules
+from vae_fn.optimization.schedules import Schedule
 from vae_fn.random import Streams
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
-from vae_fn.training import optimizers, schedules
 from vae_fn.training.batches import Batches
-from vae_fn.training.schedules import Schedule
 from vae_fn.training.skipping import skip_nonfinite
 from vae_fn.training.step import Algorithm, Pose, make_step
 from vae_fn.types import Shape

@@ -16,11 +16,11 @@ from torch import Tensor
 from vae_fn import random, tree
 from vae_fn.data import binarisation
 from vae_fn.models import VAE
+from vae_fn.optimization.schedules import constant
 from vae_fn.run.assemble import check_device, make_algorithm, make_model
 from vae_fn.run.config import TrainConfig, from_toml, to_toml
 from vae_fn.run.folder import NONFINITE, RunError, saved_steps, write_atomic
 from vae_fn.run.sealed import BrokenError, count, image_shape, seal, unseal
-from vae_fn.training.schedules import constant
 from vae_fn.training.step import Algorithm, Batch, State
 from vae_fn.types import Shape, Tree
 

@@ -16,10 +16,10 @@ from vae_fn.data import Binarisation
 from vae_fn.distributions import has_closed_form, kl, kl_monte_carlo
 from vae_fn.gradients import Estimate, Estimator, Problem
 from vae_fn.models import VAE
+from vae_fn.optimization.optimizers import Optimizer
+from vae_fn.optimization.schedules import Schedule
 from vae_fn.random import Streams
 from vae_fn.training.clipping import clip_by_global_norm
-from vae_fn.training.optimizers import Optimizer
-from vae_fn.training.schedules import Schedule
 from vae_fn.types import Context, Key, Params, Pixels, Shape, Tree
 
 Pose = Callable[[VAE, Tensor, Context, float | Tensor], Problem]

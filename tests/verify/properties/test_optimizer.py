@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from vae_fn import tree, verify
+from vae_fn.optimization.schedules import warmup_cosine
 from vae_fn.training import Optimizer, adam, adamw, sgd
-from vae_fn.training.schedules import warmup_cosine
 
 PAIRS = {
     "adam": (adam(1e-3), lambda leaves: torch.optim.Adam(leaves, 1e-3)),

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from vae_fn import tree
+from vae_fn.optimization.optimizers import AdamState
 from vae_fn.training import Optimizer, adam, clip_by_global_norm, sgd
-from vae_fn.training.optimizers import AdamState
 from vae_fn.types import Tree
 from vae_fn.verify.mutants.mutant import Mutant
 from vae_fn.verify.properties.optimizer import optimizer

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vae_fn import tree
-from vae_fn.training.schedules import Schedule, as_scalar, checked, constant
+from vae_fn.optimization.schedules import Schedule, as_scalar, checked, constant
 from vae_fn.types import Tree
 
 

@@ -7,8 +7,8 @@ import torch
 
 from tests.training.trajectories import check_movement, random_grads, random_tree, trajectory
 from vae_fn import tree, verify
-from vae_fn.training.optimizers import AdamState, Optimizer, adam, adamw, sgd
-from vae_fn.training.schedules import linear_warmup, warmup_cosine
+from vae_fn.optimization.optimizers import AdamState, Optimizer, adam, adamw, sgd
+from vae_fn.optimization.schedules import linear_warmup, warmup_cosine
 
 OPTIMIZERS = {
     "adam": lambda rate: adam(rate),

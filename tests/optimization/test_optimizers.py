@@ -18,8 +18,8 @@ from tests.training.trajectories import (
     trajectory,
 )
 from vae_fn import tree
-from vae_fn.training.optimizers import Optimizer, adam, adamw, sgd
-from vae_fn.training.schedules import warmup_cosine
+from vae_fn.optimization.optimizers import Optimizer, adam, adamw, sgd
+from vae_fn.optimization.schedules import warmup_cosine
 
 RATES = st.sampled_from([1e-4, 1e-2, 0.3])
 SCALES = st.sampled_from([0.0, 1e-3, 1.0, 30.0])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from vae_fn.training.schedules import constant, linear_warmup, warmup_cosine
+from vae_fn.optimization.schedules import constant, linear_warmup, warmup_cosine
 
 VALUES = st.floats(1e-6, 10.0)
 
