@@ -13,7 +13,7 @@ from torch import Tensor
 from vae_fn import random, tree
 from vae_fn.distributions import Bernoulli, Normal, positive
 from vae_fn.gradients import Estimator, Problem, elbo_sampled_problem
-from vae_fn.gradients.estimators import dreg, iwae, pathwise, score_function
+from vae_fn.gradients.estimators import dreg, iwae, pathwise, rloo
 from vae_fn.models import VAE
 from vae_fn.models.vae import standard_normal
 from vae_fn.random import Noise
@@ -86,8 +86,8 @@ def subjects() -> list[Subject]:
     """The five estimators; the mean of the scores is the ELBO's gradient, integrated at one sample."""
     cases = {
         "pathwise": (pathwise(), 1),
-        "score, K = 4": (score_function(), 4),
-        "score, K = 2": (score_function(), 2),
+        "score, K = 4": (rloo(), 4),
+        "score, K = 2": (rloo(), 2),
         "IWAE, K = 2": (iwae(), 2),
         "DReG, K = 2": (dreg(), 2),
     }

@@ -15,7 +15,7 @@ from vae_fn import random
 from vae_fn.distributions import Normal, kl
 from vae_fn.gradients import Coefficients, Problem, elbo_problem, elbo_sampled_problem, from_coefficients
 from vae_fn.gradients.estimators.importance import dreg_rule, iwae_rule
-from vae_fn.gradients.estimators.single import pathwise_rule, score_function_rule, sticking_the_landing_rule
+from vae_fn.gradients.estimators.single import pathwise_rule, rloo_rule, sticking_the_landing_rule
 from vae_fn.gradients.wires import Rule
 from vae_fn.models import VAE
 from vae_fn.models.vae import standard_normal
@@ -124,7 +124,7 @@ def elbo_cases() -> list[Case]:
 
 
 def score_cases() -> list[Case]:
-    right, rule = of_rule(score_function_rule), score_function_rule
+    right, rule = of_rule(rloo_rule), rloo_rule
     centred: Callable[[Tensor], Tensor] = lambda w: w - w.mean(0)  # noqa: E731
     return [
         Case("score: z left attached", of_rule(changed(rule, path=lambda c, w: torch.ones_like(w))), right, 2),

@@ -35,7 +35,7 @@ MISTAKES = [
     ),
     (
         "train --estimator pathwis",
-        "vae-fn train: error: --estimator takes one of pathwise, pathwise-sampled, stl, score, iwae, dreg, vimco, "
+        "vae-fn train: error: --estimator takes one of pathwise, pathwise-sampled, stl, rloo, iwae, dreg, vimco, "
         "rws, not 'pathwis'. Did you mean pathwise?",
     ),
     (
@@ -118,8 +118,8 @@ MISTAKES = [
         "use --binarise dynamic",
     ),
     (
-        "train --estimator score",
-        "vae-fn train: error: the score estimator compares each sample with the others: use --samples 2 or more",
+        "train --estimator rloo",
+        "vae-fn train: error: the rloo estimator compares each sample with the others: use --samples 2 or more",
     ),
     ("train --exact", "vae-fn train: error: exact says how to resume: give the run by --resume RUN"),
     (

@@ -193,7 +193,7 @@ def test_a_step(mine, capsys, fresh_compiler):
 
 
 def test_what_is_part_of_the_package(user_code, capsys, few_settings):
-    status, out, _ = run("vae_fn.gradients.estimators:score_function", capsys)
+    status, out, _ = run("vae_fn.gradients.estimators:rloo", capsys)
     assert status == 0
     assert " of the file " in out
     assert "vae_fn/gradients/estimators/single.py, without" in out

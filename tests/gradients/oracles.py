@@ -16,7 +16,7 @@ from vae_fn.gradients.estimators import (
     dreg,
     iwae,
     pathwise,
-    score_function,
+    rloo,
     sticking_the_landing,
     vimco,
     wake,
@@ -27,7 +27,7 @@ from vae_fn.types import Params, Tree
 ESTIMATORS = {
     "pathwise": pathwise(),
     "stl": sticking_the_landing(),
-    "score": score_function(),
+    "rloo": rloo(),
     "iwae": iwae(),
     "dreg": dreg(),
     "vimco": vimco(),
@@ -157,7 +157,7 @@ def _only(values: Tensor, k: int) -> Tensor:
 SURROGATES = {
     "pathwise": surrogate_pathwise,
     "stl": surrogate_stl,
-    "score": surrogate_score,
+    "rloo": surrogate_score,
     "iwae": surrogate_iwae,
     "dreg": surrogate_dreg,
     "vimco": surrogate_vimco,

@@ -13,7 +13,7 @@ from vae_fn.gradients import Problem, elbo_problem, elbo_sampled_problem
 from vae_fn.models import heads
 
 SEED = st.integers(0, 2**31)
-SCORES = ("score", "vimco")
+SCORES = ("rloo", "vimco")
 DISCRETE = (*SCORES, "rws")
 
 
@@ -72,7 +72,7 @@ def test_one_sample_has_nobody_to_be_compared_with(name):
 def test_discrete_samples_have_no_path(name):
     vae = bernoulli_vae(3, 2, True)
     problem, params = elbo_sampled_problem(vae, bits(0, 3)), parameters(vae, 0)
-    with pytest.raises(ValueError, match=f"{name} differentiates samples.*use score or vimco"):
+    with pytest.raises(ValueError, match=f"{name} differentiates samples.*use rloo or vimco"):
         ESTIMATORS[name].estimate(problem, params, normals(0, 2, 2), ())
 
 
@@ -99,13 +99,13 @@ def check_plain_cost(name, seed, problem):
     assert_same(grads, {"q": exact}, 1e-11)
 
 
-@pytest.mark.parametrize("name", ["pathwise", "stl", "score"])
+@pytest.mark.parametrize("name", ["pathwise", "stl", "rloo"])
 @given(seed=SEED)
 def test_plain_costs(name, seed):
     check_plain_cost(name, seed, quadratic())
 
 
-@pytest.mark.parametrize("name", ["pathwise", "score"])
+@pytest.mark.parametrize("name", ["pathwise", "rloo"])
 def test_another_cost_or_an_entropy_is_rejected(name):
     for problem in (quadratic(0.31), quadratic()._replace(beta=0.1)):
         with pytest.raises(AssertionError):
@@ -122,7 +122,7 @@ def test_plain_costs_of_one_hot_latents():
     states = torch.cartesian_prod(torch.arange(3), torch.arange(3))
     noise = 100 * torch.nn.functional.one_hot(states, 3).double().unsqueeze(-2)
     weights = torch.softmax(logits[0], 0)[states].prod(-1)
-    _, grads = mean_estimate(ESTIMATORS["score"], problem, {"q": {"logits": logits}}, noise, weights)
+    _, grads = mean_estimate(ESTIMATORS["rloo"], problem, {"q": {"logits": logits}}, noise, weights)
     exact = torch.func.grad(lambda logits: (torch.softmax(logits, -1) * costs).sum())(logits)
     assert_same(grads, {"q": {"logits": exact}}, 1e-12)
 

@@ -64,7 +64,7 @@ def test_the_elbo_with_its_exact_part(case):
     check_surrogate(ESTIMATORS["pathwise"], oracles.surrogate_closed, *continuous(**case), elbo_problem)
 
 
-@pytest.mark.parametrize("name", ["score", "vimco", "rws"])
+@pytest.mark.parametrize("name", ["rloo", "vimco", "rws"])
 @given(
     learned=st.booleans(),
     latents=st.integers(1, 4),
@@ -97,12 +97,12 @@ MUTANTS = {
     "pathwise: beta forgotten": ("pathwise", altered(single.pathwise_rule, density=lambda c, w, b: -c.joint)),
     "pathwise: path twice": ("pathwise", altered(single.pathwise_rule, path=lambda c, w, b: 2 * c.path)),
     "stl: log q live": ("stl", altered(single.pathwise_rule)),
-    "score: self-included baseline": ("score", altered(single.score_function_rule, density=self_included)),
-    "score: no -beta/K": (
-        "score",
-        altered(single.score_function_rule, density=lambda c, w, b: c.density + b * c.joint),
+    "rloo: self-included baseline": ("rloo", altered(single.rloo_rule, density=self_included)),
+    "rloo: no -beta/K": (
+        "rloo",
+        altered(single.rloo_rule, density=lambda c, w, b: c.density + b * c.joint),
     ),
-    "score: z left attached": ("score", altered(single.score_function_rule, path=lambda c, w, b: torch.ones_like(w))),
+    "rloo: z left attached": ("rloo", altered(single.rloo_rule, path=lambda c, w, b: torch.ones_like(w))),
     "iwae: log q held": ("iwae", altered(importance.iwae_rule, density=lambda c, w, b: 0 * w)),
     "iwae: weights not normalised": ("iwae", altered(importance.iwae_rule, joint=lambda c, w, b: w.exp())),
     "dreg: weights not squared": ("dreg", altered(importance.dreg_rule, path=lambda c, w, b: torch.ones_like(w))),

@@ -23,7 +23,7 @@ texts = st.text(st.characters(categories=("L", "N", "P", "S", "Zs"))).filter(str
 
 @st.composite
 def configs(draw):
-    estimator = draw(st.sampled_from(["pathwise", "pathwise-sampled", "stl", "score", *IMPORTANCE_WEIGHTED]))
+    estimator = draw(st.sampled_from(["pathwise", "pathwise-sampled", "stl", "rloo", *IMPORTANCE_WEIGHTED]))
     schedule = draw(st.sampled_from(["constant", "warmup-cosine"]))
     weighted = estimator in IMPORTANCE_WEIGHTED
     learning_rate, beta = draw(positive), 1.0 if weighted else draw(not_negative)

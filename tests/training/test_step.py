@@ -137,7 +137,7 @@ def test_the_warm_up_of_beta_follows_the_step():
     [
         ("sampled", gradients.elbo_sampled_problem, estimators.pathwise()),
         ("stl", gradients.elbo_sampled_problem, estimators.sticking_the_landing()),
-        ("score", gradients.elbo_problem, estimators.score_function()),
+        ("rloo", gradients.elbo_problem, estimators.rloo()),
         ("iwae", gradients.elbo_sampled_problem, estimators.iwae()),
         ("dreg", gradients.elbo_sampled_problem, estimators.dreg()),
         ("vimco", gradients.elbo_sampled_problem, estimators.vimco()),
@@ -161,7 +161,7 @@ def test_impossible_pairs_are_refused_before_any_step():
             streams().init, Batch(images(4))
         )
     with pytest.raises(ValueError, match="at least 2"):
-        algorithm(estimator=estimators.score_function()).noise_like(Batch(images(4)))
+        algorithm(estimator=estimators.rloo()).noise_like(Batch(images(4)))
 
 
 def test_the_noise_of_a_step_depends_on_its_number_alone():

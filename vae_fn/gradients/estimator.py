@@ -85,7 +85,7 @@ def from_coefficients(
         _enough(name, tree.leaves(noise)[0].shape[0], min_samples)
         pulled = pull(problem, params, noise, rule)
         if through_samples and isinstance(pulled.info.posterior, DISCRETE):
-            raise ValueError(f"{name} differentiates samples, and discrete ones have no gradient: use score or vimco")
+            raise ValueError(f"{name} differentiates samples, and discrete ones have no gradient: use rloo or vimco")
         return Estimate(pulled.value, pulled.grads, state, pulled.info)
 
     weighted, evaluations = importance_weighted, (1, 1)

@@ -163,7 +163,7 @@ POSED: dict[str, tuple[Pose, Callable[[], Estimator]]] = {
     "pathwise": (gradients.elbo_problem, estimators.pathwise),
     "pathwise-sampled": (gradients.elbo_sampled_problem, estimators.pathwise),
     "stl": (gradients.elbo_sampled_problem, estimators.sticking_the_landing),
-    "score": (gradients.elbo_problem, estimators.score_function),
+    "rloo": (gradients.elbo_problem, estimators.rloo),
     "iwae": (gradients.elbo_sampled_problem, estimators.iwae),
     "dreg": (gradients.elbo_sampled_problem, estimators.dreg),
     "vimco": (gradients.elbo_sampled_problem, estimators.vimco),

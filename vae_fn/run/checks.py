@@ -15,7 +15,7 @@ LARGEST_NUMBER = 1e30
 IMPORTANCE_WEIGHTED = ("iwae", "dreg", "vimco", "rws")
 """Estimators of the importance-weighted bound."""
 
-LEAVE_ONE_OUT = ("score", "vimco")
+LEAVE_ONE_OUT = ("rloo", "vimco")
 """Estimators whose baseline for one sample is the mean over the others."""
 
 

@@ -16,7 +16,7 @@ from tyro.conf import Suppress
 
 from vae_fn.run.checks import ConfigError, check_combinations, check_places, check_ranges
 
-Estimator = Literal["pathwise", "pathwise-sampled", "stl", "score", "iwae", "dreg", "vimco", "rws"]
+Estimator = Literal["pathwise", "pathwise-sampled", "stl", "rloo", "iwae", "dreg", "vimco", "rws"]
 
 DATA_NAMES = ("mnist", "fashion-mnist", "kmnist", "emnist")
 """Data sets that have a name; anything else is a path."""

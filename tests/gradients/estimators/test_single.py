@@ -12,12 +12,12 @@ from tests.models import toys
 from tests.models.toys import bernoulli_vae, bits, learned_prior, linear_gaussian, normals, parameters, small_vae
 from vae_fn import tree
 from vae_fn.gradients import elbo_problem, elbo_sampled_problem
-from vae_fn.gradients.estimators import pathwise, score_function, single, sticking_the_landing
+from vae_fn.gradients.estimators import pathwise, rloo, single, sticking_the_landing
 from vae_fn.models import objectives
 
 SEED = st.integers(0, 2**31)
 BETA = st.sampled_from([1.0, 0.5])
-ESTIMATORS = {"pathwise": pathwise(), "stl": sticking_the_landing(), "score": score_function()}
+ESTIMATORS = {"pathwise": pathwise(), "stl": sticking_the_landing(), "rloo": rloo()}
 
 
 def check_unbiased(estimator, seed, samples, beta):
@@ -34,7 +34,7 @@ def check_unbiased(estimator, seed, samples, beta):
     assert_same(fine[1], oracles.gradient(lambda live: toys.bound_on_line(vae, live, x, 1, beta), params), 1e-10)
 
 
-@pytest.mark.parametrize(("name", "samples"), [("pathwise", 1), ("pathwise", 2), ("stl", 1), ("stl", 2), ("score", 2)])
+@pytest.mark.parametrize(("name", "samples"), [("pathwise", 1), ("pathwise", 2), ("stl", 1), ("stl", 2), ("rloo", 2)])
 @settings(max_examples=10)
 @given(seed=SEED, beta=BETA)
 def test_unbiased_with_gaussian_latents(name, samples, seed, beta):
@@ -45,9 +45,9 @@ GAUSSIAN_MUTANTS = {
     "path missing": altered(single.pathwise_rule, path=lambda c, w, b: 0 * w),
     "z held": altered(single.sticking_the_landing_rule, path=lambda c, w, b: 0 * w),
     "summed over samples": altered(single.pathwise_rule, joint=lambda c, w, b: torch.ones_like(w)),
-    "score: z left attached": altered(single.score_function_rule, path=lambda c, w, b: torch.ones_like(w)),
-    "score: self-included baseline": altered(single.score_function_rule, density=self_included),
-    "score: log q held": altered(single.score_function_rule, density=lambda c, w, b: 0 * w),
+    "rloo: z left attached": altered(single.rloo_rule, path=lambda c, w, b: torch.ones_like(w)),
+    "rloo: self-included baseline": altered(single.rloo_rule, density=self_included),
+    "rloo: log q held": altered(single.rloo_rule, density=lambda c, w, b: 0 * w),
     "value: twice": altered(single.pathwise_rule, value=lambda c, w, b: 2 * c.value),
 }
 
@@ -90,15 +90,15 @@ def check_enumerated(estimator, seed, samples, latents, learned, beta):
 @given(
     seed=SEED, shape=st.sampled_from([(2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (5, 1)]), learned=st.booleans(), beta=BETA
 )
-def test_score_function_is_unbiased_with_discrete_latents(seed, shape, learned, beta):
-    check_enumerated(score_function(), seed, *shape, learned, beta)
+def test_rloo_is_unbiased_with_discrete_latents(seed, shape, learned, beta):
+    check_enumerated(rloo(), seed, *shape, learned, beta)
 
 
 DISCRETE_MUTANTS = {
-    "self-included baseline": altered(single.score_function_rule, density=self_included),
-    "divided by K": altered(single.score_function_rule, density=lambda c, w, b: (w - w.mean(0)) / len(w)),
-    "reward attached": altered(single.score_function_rule, joint=lambda c, w, b: w),
-    "log q held": altered(single.score_function_rule, density=lambda c, w, b: 0 * w),
+    "self-included baseline": altered(single.rloo_rule, density=self_included),
+    "divided by K": altered(single.rloo_rule, density=lambda c, w, b: (w - w.mean(0)) / len(w)),
+    "reward attached": altered(single.rloo_rule, joint=lambda c, w, b: w),
+    "log q held": altered(single.rloo_rule, density=lambda c, w, b: 0 * w),
 }
 
 
@@ -128,7 +128,7 @@ def test_sticking_the_landing_is_still_at_the_optimum(seed, latents, samples):
     check_still(sticking_the_landing(), seed, latents, samples)
 
 
-@pytest.mark.parametrize("name", ["pathwise", "score"])
+@pytest.mark.parametrize("name", ["pathwise", "rloo"])
 def test_others_move_at_the_optimum(name):
     with pytest.raises(AssertionError):
         check_still(ESTIMATORS[name], 0)
@@ -152,7 +152,7 @@ def test_two_samples_of_the_score_are_half_the_difference(seed):
     """(w_1 - w_2)(s_1 - s_2) / 2 without the decoder's part: the identity at K = 2."""
     vae = bernoulli_vae(3, 2, False)
     params, x, noise = parameters(vae, seed), bits(seed, 3), torch.special.ndtr(normals(seed, 2, 2))
-    grads = score_function().estimate(elbo_sampled_problem(vae, x), params, noise, ()).grads["encoder"]
+    grads = rloo().estimate(elbo_sampled_problem(vae, x), params, noise, ()).grads["encoder"]
     model = oracles.Model(vae, params, x, 1.0)
     z = model.q.sample(noise)
     w = model.log_w(z)

@@ -6,7 +6,7 @@ import torch
 from tests.gradients.oracles import ESTIMATORS
 from vae_fn import tree, verify
 from vae_fn.gradients import Coefficients, from_coefficients
-from vae_fn.gradients.estimators import pathwise, score_function, sticking_the_landing
+from vae_fn.gradients.estimators import pathwise, rloo, sticking_the_landing
 from vae_fn.verify.estimators.battery import estimator, identities
 from vae_fn.verify.estimators.identities import derivative, every_sample, holds_density, per_example, still
 from vae_fn.verify.estimators.mutations import average_batch, mutations, share_noise
@@ -59,7 +59,7 @@ def test_a_planted_bug_is_found_and_named():
 
 
 def test_one_problem_at_a_time():
-    report = verify.unbiased(score_function(), on=bernoulli_latents(2), samples=3)
+    report = verify.unbiased(rloo(), on=bernoulli_latents(2), samples=3)
     assert report.passed
     assert [verdict.tier for verdict in report.verdicts] == ["exact", "bounded"]
     assert all("K=3" in verdict.name for verdict in report.verdicts)
@@ -85,7 +85,7 @@ def test_refusals_are_in_the_words_of_the_estimator():
     found = refusals(pathwise(), battery())
     assert set(found) == {s.name for s in battery() if s.known.discrete}
     assert all("discrete ones have no gradient" in reason for reason in found.values())
-    assert [*refusals(score_function(), battery())] == ["bernoulli_decoder(latents=2, beta=1), K=1"]
+    assert [*refusals(rloo(), battery())] == ["bernoulli_decoder(latents=2, beta=1), K=1"]
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -101,7 +101,7 @@ def test_identities_by_hand():
     assert still(sticking_the_landing()).passed
     assert still(pathwise()).status == "rejected"
     assert per_example(average_batch(pathwise()), TWO).status == "rejected"
-    assert [holds_density(ESTIMATORS[name]) for name in ("stl", "dreg", "pathwise", "score")] == [
+    assert [holds_density(ESTIMATORS[name]) for name in ("stl", "dreg", "pathwise", "rloo")] == [
         True,
         True,
         False,

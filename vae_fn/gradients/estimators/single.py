@@ -29,7 +29,7 @@ def sticking_the_landing_rule(log_weights: PerSample, beta: float | Tensor) -> C
     return Coefficients(log_weights.mean(0), share, torch.ones_like(share), torch.zeros_like(share))
 
 
-def score_function_rule(log_weights: PerSample, beta: float | Tensor) -> Coefficients:
+def rloo_rule(log_weights: PerSample, beta: float | Tensor) -> Coefficients:
     """1/K, 0, (w_k - mean w) / (K - 1) - beta/K: each sample's baseline is the mean of the others."""
     share = _mean(log_weights)
     centred = (log_weights - log_weights.mean(0)) / (log_weights.shape[0] - 1)
@@ -46,8 +46,6 @@ def sticking_the_landing() -> Estimator:
     return from_coefficients("stl", sticking_the_landing_rule, unbiased_for="the ELBO")
 
 
-def score_function() -> Estimator:
+def rloo() -> Estimator:
     """REINFORCE with the leave-one-out baseline (Williams 1992; Kool et al. 2019); needs two samples or more."""
-    return from_coefficients(
-        "score", score_function_rule, unbiased_for="the ELBO", min_samples=2, through_samples=False
-    )
+    return from_coefficients("rloo", rloo_rule, unbiased_for="the ELBO", min_samples=2, through_samples=False)

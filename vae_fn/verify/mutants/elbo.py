@@ -14,7 +14,7 @@ from vae_fn import random, tree
 from vae_fn.distributions import Normal, kl, positive
 from vae_fn.gradients import Estimator, Problem
 from vae_fn.gradients.estimator import Estimate
-from vae_fn.gradients.estimators import pathwise, score_function
+from vae_fn.gradients.estimators import pathwise, rloo
 from vae_fn.types import Key, Params, Tree
 from vae_fn.verify.bounded import mean_bounded
 from vae_fn.verify.estimators.settings import Setting, estimate_of
@@ -136,7 +136,7 @@ def _over_batch(reduce: Callable[[Tensor], Tensor]) -> Verdict:
 def _with_noise(law: Callable[..., Tensor]) -> Verdict:
     """The bounded tier with draws of another law in the place of the normal's."""
     setting = Setting(linear_gaussian(1), 2)
-    known, estimate = setting.known, estimate_of(score_function(), setting)
+    known, estimate = setting.known, estimate_of(rloo(), setting)
     specs = known.problem.q(known.params).noise_like((2,))
 
     def draw(key: Key, count: int) -> Tree:

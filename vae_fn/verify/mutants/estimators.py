@@ -7,7 +7,7 @@ from vae_fn.gradients import Coefficients, Estimator, from_coefficients
 from vae_fn.gradients.estimators.importance import dreg_rule, iwae_rule, vimco_rule, wake_rule
 from vae_fn.gradients.estimators.single import (
     pathwise_rule,
-    score_function_rule,
+    rloo_rule,
     sticking_the_landing,
     sticking_the_landing_rule,
 )
@@ -71,18 +71,18 @@ def _centred(log_weights: Tensor) -> Tensor:
 SCORES = (
     _mutant(
         "score: z left attached",
-        single(_changed(score_function_rule, path=lambda c, w: torch.ones_like(w))),
-        single(score_function_rule),
+        single(_changed(rloo_rule, path=lambda c, w: torch.ones_like(w))),
+        single(rloo_rule),
     ),
     _mutant(
         "score: log q held",
-        single(_changed(score_function_rule, density=lambda c, w: 0 * w)),
-        single(score_function_rule),
+        single(_changed(rloo_rule, density=lambda c, w: 0 * w)),
+        single(rloo_rule),
     ),
     _mutant(
         "score: baseline includes its own sample",
-        single(_changed(score_function_rule, density=lambda c, w: (_centred(w) - 1) / len(w))),
-        single(score_function_rule),
+        single(_changed(rloo_rule, density=lambda c, w: (_centred(w) - 1) / len(w))),
+        single(rloo_rule),
         origin="a batch mean as baseline scales the gradient by 1 - 1/K",
     ),
     _mutant(
@@ -94,11 +94,11 @@ SCORES = (
         "score: signal divided by 1 + its variance",
         single(
             _changed(
-                score_function_rule,
+                rloo_rule,
                 density=lambda c, w: _centred(w) / (1 + w.var(0)) / (len(w) - 1) - 1 / len(w),
             )
         ),
-        single(score_function_rule),
+        single(rloo_rule),
         origin="variance normalisation in the manner of NVIL is a scaled gradient",
     ),
 )
