@@ -34,7 +34,7 @@ class Case(NamedTuple):
 
 def of_rule(rule: Rule, pose: Pose = elbo_sampled_problem) -> Gradient:
     """The gradient that a rule of coefficients gives."""
-    return gradient_of(from_coefficients("rule", rule, unbiased_for="", through_samples=False), pose)
+    return gradient_of(from_coefficients("rule", rule, unbiased_for="", latents="any"), pose)
 
 
 def changed(rule: Rule, **parts: Callable[[Coefficients, Tensor], Tensor]) -> Rule:

@@ -26,7 +26,7 @@ def rule(log_weights, beta):
     return Coefficients(log_weights.mean(0), share, 0 * share, centred - beta * share)
 
 
-score = from_coefficients("mine", rule, unbiased_for="the ELBO", min_samples=2, through_samples=False)
+score = from_coefficients("mine", rule, unbiased_for="the ELBO", min_samples=2, latents="any")
 silent = score._replace(init=lambda problem, params: refuse())
 q = Normal(torch.tensor([0.3]), torch.tensor([0.5]))
 

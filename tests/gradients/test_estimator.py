@@ -34,7 +34,7 @@ def test_the_contract(name, batch):
     assert estimate.value.shape == batch
     assert estimate.state == state == ()
     assert estimator.name == name
-    assert estimator.evaluations == (1, 1)
+    assert estimator.evaluations(problem.q(params), 3) == (3, 3)
     for grads, leaf in zip(tree.leaves(estimate.grads), tree.leaves(params), strict=True):
         assert (grads.shape, grads.dtype) == (leaf.shape, leaf.dtype)
         assert grads.isfinite().all()

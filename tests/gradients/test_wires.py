@@ -85,7 +85,7 @@ def altered(rule, **changes):
         right = rule(log_weights, beta)
         return right._replace(**{field: change(right, log_weights, beta) for field, change in changes.items()})
 
-    return from_coefficients("mutant", mutant, unbiased_for="nothing", through_samples=False)
+    return from_coefficients("mutant", mutant, unbiased_for="nothing", latents="any")
 
 
 def self_included(right, log_weights, beta):

@@ -1,16 +1,17 @@
-"""The contract of a gradient estimator, and the estimators that are three coefficients of their log-weights."""
+"""The contract of a gradient estimator."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_fn import tree
-from vae_fn.distributions.kl import DISCRETE
+from vae_fn.distributions import Distribution, is_discrete
 from vae_fn.gradients.problem import Problem
-from vae_fn.gradients.wires import Info, Rule, pull
+from vae_fn.gradients.wires import Info, Rule
 from vae_fn.types import Params, Tree
+
+Latents = Literal["continuous", "discrete", "any"]
 
 
 class Estimate(NamedTuple):
@@ -22,6 +23,19 @@ class Estimate(NamedTuple):
     info: Info
 
 
+class Evaluations(NamedTuple):
+    """How often an estimate runs f forward and backward for each example."""
+
+    forward: int
+    backward: int
+
+
+def once_each(q: Distribution, samples: int) -> Evaluations:
+    """Forward and backward once for each sample."""
+    del q
+    return Evaluations(samples, samples)
+
+
 class Estimator(NamedTuple):
     """A gradient estimator of a `Problem`, as pure functions and what is known of it.
 
@@ -29,71 +43,50 @@ class Estimator(NamedTuple):
         name: as on the command line.
         unbiased_for: the quantity whose gradient is its mean: "the ELBO", "the K-sample bound", or "nothing: ..." with
             the reason.
+        latents: which it takes.
         min_samples: the fewest samples k with which it is defined.
         importance_weighted: whether it weighs samples by p(x, z) / q(z), which grey pixels do not allow.
-        evaluations: forward and backward evaluations of f for each sample.
+        evaluations: `evaluations(q, samples)`, from shapes alone.
         init: `init(problem, params)` gives the estimator's own state.
         noise_like: `noise_like(problem, params, samples)` gives the noise specifications; runs on shapes alone.
         estimate: `estimate(problem, params, noise, state)` gives an `Estimate`.
         rule: the coefficients that it is made of, if it is: what its verification can take apart.
         q_follows: what q's own gradient follows where that is something else, in words.
+        breaks: `breaks(problem, params, samples)` gives, as a tree like the noise, the points `(*shape, m)` in (0, 1)
+            where the estimate jumps in its uniform noise, None for other noise: what integrating it needs.
     """
 
     name: str
     unbiased_for: str
+    latents: Latents
     min_samples: int
     importance_weighted: bool
-    evaluations: tuple[int, int]
+    evaluations: Callable[[Distribution, int], Evaluations]
     init: Callable[[Problem, Params], Tree]
     noise_like: Callable[[Problem, Params, int], Tree]
     estimate: Callable[[Problem, Params, Tree, Tree], Estimate]
     rule: Rule | None = None
     q_follows: str | None = None
+    breaks: Callable[[Problem, Params, int], Tree] | None = None
 
 
-def from_coefficients(
-    name: str,
-    rule: Rule,
-    *,
-    unbiased_for: str,
-    min_samples: int = 1,
-    through_samples: bool = True,
-    importance_weighted: bool = False,
-    q_follows: str | None = None,
-    check: Callable[[Problem], None] = lambda problem: None,
-) -> Estimator:
-    """The stateless estimator of a rule `(log_weights, beta) -> Coefficients`.
-
-    `check(problem)` may refuse a problem for which the rule means nothing; it looks at which parts there are, never at
-    values. `through_samples` says that the rule pulls the path.
+def check_samples(name: str, samples: int, least: int) -> None:
+    """Refuse fewer samples than an estimator is defined for.
 
     Raises:
-        ValueError: from `noise_like` and `estimate`, for fewer than `min_samples` samples; from `estimate`, for
-            discrete samples where the rule pulls the path.
+        ValueError: there are fewer than `least`.
     """
-
-    def init(problem: Problem, params: Params) -> Tree:
-        check(problem)
-        return ()
-
-    def noise_like(problem: Problem, params: Params, samples: int) -> Tree:
-        _enough(name, samples, min_samples)
-        return tree.shapes_of(problem.q, params).noise_like((samples,))
-
-    def estimate(problem: Problem, params: Params, noise: Tree, state: Tree) -> Estimate:
-        check(problem)
-        _enough(name, tree.leaves(noise)[0].shape[0], min_samples)
-        pulled = pull(problem, params, noise, rule)
-        if through_samples and isinstance(pulled.info.posterior, DISCRETE):
-            raise ValueError(f"{name} differentiates samples, and discrete ones have no gradient: use rloo or vimco")
-        return Estimate(pulled.value, pulled.grads, state, pulled.info)
-
-    weighted, evaluations = importance_weighted, (1, 1)
-    return Estimator(
-        name, unbiased_for, min_samples, weighted, evaluations, init, noise_like, estimate, rule, q_follows
-    )
-
-
-def _enough(name: str, samples: int, least: int) -> None:
     if samples < least:
         raise ValueError(f"{name} compares samples with each other: it needs at least {least}, not {samples}")
+
+
+def check_latents(name: str, latents: Latents, q: Distribution) -> None:
+    """Refuse latents that an estimator means nothing for.
+
+    Raises:
+        ValueError: q is discrete and the estimator takes continuous latents, or the other way round.
+    """
+    if latents == "continuous" and is_discrete(q):
+        raise ValueError(f"{name} differentiates samples, and discrete ones have no gradient: use rloo or vimco")
+    if latents == "discrete" and not is_discrete(q):
+        raise ValueError(f"{name} is made for discrete latents, and {type(q).__name__} is not: use pathwise or dreg")

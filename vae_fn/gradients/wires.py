@@ -50,6 +50,17 @@ class Pulled(NamedTuple):
     info: Info
 
 
+class ExactPart(NamedTuple):
+    """What is not sampled: its value `(*batch)`, the gradient in the parameters at a held q, and that in q.
+
+    One of each, or none.
+    """
+
+    value: list[Tensor]
+    grads: list[Params]
+    q_grads: list[Distribution]
+
+
 Rule = Callable[[PerSample, float | Tensor], Coefficients]
 """`rule(log_weights, beta)`: an estimator as a function of the log-weights."""
 
@@ -62,8 +73,8 @@ def pull(problem: Problem, params: Params, noise: Tree, rule: Rule) -> Pulled:
     q, pull_q = vjp(problem.q, params)
     z, pull_path = vjp(lambda q: q.sample(noise), q)
     log_q, pull_density = vjp(lambda q: q.log_prob_from_noise(noise, z), q)
-    log_joint, pull_joint, f = vjp(lambda params, z: _log_joint(problem, params, z), params, z, has_aux=True)
-    log_weights = log_joint - problem.beta * log_q
+    joint, pull_joint, f = vjp(lambda params, z: log_joint(problem, params, z), params, z, has_aux=True)
+    log_weights = joint - problem.beta * log_q
     value, joint_weight, path_weight, density_weight = rule(log_weights, problem.beta)
 
     grads, joint_z = pull_joint(joint_weight)
@@ -71,21 +82,25 @@ def pull(problem: Problem, params: Params, noise: Tree, rule: Rule) -> Pulled:
     (entropy_z,) = pull_entropy(-problem.beta * joint_weight)
     along_path = tree.map(lambda g: g * _over_event(path_weight, q), tree.add(joint_z, entropy_z))
     (q_by_path,), (q_by_density,) = pull_path(along_path), pull_density(density_weight)
-    pulled_q = [q_by_path, q_by_density]
-
-    if problem.exact is not None:
-        exact, pull_exact = vjp(problem.exact, params, q)
-        exact_grads, q_by_exact = pull_exact(torch.ones_like(exact))
-        value, grads, pulled_q = value + exact, tree.add(grads, exact_grads), [*pulled_q, q_by_exact]
-
-    (encoder_grads,) = pull_q(tree.add(*pulled_q))
-    return Pulled(value, tree.add(grads, encoder_grads), Info(q, f, log_weights))
+    exact = exact_part(problem, params, q)
+    (encoder_grads,) = pull_q(tree.add(q_by_path, q_by_density, *exact.q_grads))
+    grads = tree.add(grads, *exact.grads, encoder_grads)
+    return Pulled(sum(exact.value, start=value), grads, Info(q, f, log_weights))
 
 
-def _log_joint(problem: Problem, params: Params, z: Tree) -> tuple[PerSample, PerSample]:
-    """Log joint f + beta log p at z, and f alone."""
+def log_joint(problem: Problem, params: Params, z: Tree) -> tuple[PerSample, PerSample]:
+    """The log joint f + beta log p at z, and f alone."""
     f = problem.f(params, z)
     return (f if problem.p is None else f + problem.beta * problem.p(params).log_prob(z)), f
+
+
+def exact_part(problem: Problem, params: Params, q: Distribution) -> ExactPart:
+    """What is not sampled, and its gradients."""
+    if problem.exact is None:
+        return ExactPart([], [], [])
+    exact, pull_exact = vjp(problem.exact, params, q)
+    grads, q_grads = pull_exact(torch.ones_like(exact))
+    return ExactPart([exact], [grads], [q_grads])
 
 
 def _over_event(weight: PerSample, q: Distribution) -> Tensor:

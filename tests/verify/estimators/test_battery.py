@@ -47,7 +47,7 @@ def self_included(log_weights, beta):
 
 
 def test_a_planted_bug_is_found_and_named():
-    mine = from_coefficients("mine", self_included, unbiased_for="the ELBO", min_samples=2, through_samples=False)
+    mine = from_coefficients("mine", self_included, unbiased_for="the ELBO", min_samples=2, latents="any")
     report = verify.unbiased(mine)
     assert report.status == "biased"
     with pytest.raises(

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae_fn.gradients.estimator import Estimator, from_coefficients
+from vae_fn.gradients.coefficients import from_coefficients
+from vae_fn.gradients.estimator import Estimator
 from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.wires import Coefficients
 from vae_fn.models.objectives import PerSample, log_mean_exp
@@ -82,12 +83,12 @@ def dreg() -> Estimator:
 def vimco() -> Estimator:
     """The leave-one-out score gradient of the K-sample bound (Mnih & Rezende 2016); needs two samples or more."""
     return from_coefficients(
-        "vimco", vimco_rule, unbiased_for="the K-sample bound", min_samples=2, through_samples=False, **WEIGHTED
+        "vimco", vimco_rule, unbiased_for="the K-sample bound", min_samples=2, latents="any", **WEIGHTED
     )
 
 
 def wake() -> Estimator:
     """Reweighted wake-sleep with the wake phase for q (Bornschein & Bengio 2015; Le et al. 2019)."""
     follows = "E_{p(z|x)} log q, with a bias at finite K from the self-normalised weights"
-    settings = WEIGHTED | {"check": _importance, "through_samples": False}
+    settings = WEIGHTED | {"check": _importance, "latents": "any"}
     return from_coefficients("rws", wake_rule, unbiased_for="the K-sample bound", q_follows=follows, **settings)

@@ -8,7 +8,8 @@ else to reach q.
 import torch
 from torch import Tensor
 
-from vae_fn.gradients.estimator import Estimator, from_coefficients
+from vae_fn.gradients.coefficients import from_coefficients
+from vae_fn.gradients.estimator import Estimator
 from vae_fn.gradients.wires import Coefficients
 from vae_fn.models.objectives import PerSample
 
@@ -48,4 +49,4 @@ def sticking_the_landing() -> Estimator:
 
 def rloo() -> Estimator:
     """REINFORCE with the leave-one-out baseline (Williams 1992; Kool et al. 2019); needs two samples or more."""
-    return from_coefficients("rloo", rloo_rule, unbiased_for="the ELBO", min_samples=2, through_samples=False)
+    return from_coefficients("rloo", rloo_rule, unbiased_for="the ELBO", min_samples=2, latents="any")

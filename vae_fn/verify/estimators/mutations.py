@@ -65,7 +65,7 @@ def _with_coefficients(estimator: Estimator, wire: str, change: Callable[[Tensor
         rule,
         unbiased_for=estimator.unbiased_for,
         min_samples=estimator.min_samples,
-        through_samples=False,
+        latents="any",
         importance_weighted=estimator.importance_weighted,
     )
     return mutant._replace(init=estimator.init)

@@ -26,14 +26,12 @@ TWO = Setting(bernoulli_decoder(1), 2)
 
 def single(rule: Rule) -> Estimator:
     """An estimator that is said to be unbiased for the ELBO."""
-    return from_coefficients("rule", rule, unbiased_for="the ELBO", through_samples=False)
+    return from_coefficients("rule", rule, unbiased_for="the ELBO", latents="any")
 
 
 def weighted(rule: Rule) -> Estimator:
     """An estimator that is said to be unbiased for the K-sample bound."""
-    return from_coefficients(
-        "rule", rule, unbiased_for="the K-sample bound", through_samples=False, importance_weighted=True
-    )
+    return from_coefficients("rule", rule, unbiased_for="the K-sample bound", latents="any", importance_weighted=True)
 
 
 def in_mean(estimator: Estimator, setting: Setting = THREE) -> Verdict:
