@@ -133,7 +133,7 @@ MISTAKES = [
     (
         "mine.py:twin --as distribution",
         "mine.py:twin is an object of type torch.distributions.normal.Normal: give a NamedTuple of tensors with the "
-        "methods of vae_fn.distributions.Distribution, or a function without arguments that returns one",
+        "methods of vae_fn.distributions.Family, or a function without arguments that returns one",
     ),
     (
         "vae_fn.training:adam --as optimizer",

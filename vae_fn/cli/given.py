@@ -16,7 +16,7 @@ from vae_fn.verify.subjects import Example, Kind, Subject, kind_of
 
 EXPECTED: dict[Kind, str] = {
     "estimator": "a vae_fn.gradients.Estimator, or a function without arguments that returns one",
-    "distribution": "a NamedTuple of tensors with the methods of vae_fn.distributions.Distribution, or a function "
+    "distribution": "a NamedTuple of tensors with the methods of vae_fn.distributions.Family, or a function "
     "without arguments that returns one",
     "optimizer": "a vae_fn.training.Optimizer, or a function without arguments that returns one",
     "step": "a vae_fn.training.Algorithm, a function without arguments that returns one, or a function (state, "

@@ -2,6 +2,7 @@
 
 from vae_fn.distributions.bernoulli import Bernoulli as Bernoulli
 from vae_fn.distributions.categorical import Categorical as Categorical
+from vae_fn.distributions.kinds import is_discrete as is_discrete
 from vae_fn.distributions.kl import NoClosedFormError as NoClosedFormError
 from vae_fn.distributions.kl import has_closed_form as has_closed_form
 from vae_fn.distributions.kl import kl as kl
@@ -18,4 +19,3 @@ from vae_fn.distributions.normal import Normal as Normal
 from vae_fn.distributions.positive import positive as positive
 from vae_fn.distributions.protocol import Distribution as Distribution
 from vae_fn.distributions.protocol import Family as Family
-from vae_fn.distributions.states import is_discrete as is_discrete

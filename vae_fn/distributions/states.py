@@ -27,7 +27,5 @@ def count_joint(counts: Sequence[int]) -> int:
 
 def _few(count: int, which: str) -> int:
     if count > MOST_STATES:
-        raise ValueError(
-            f"{which} {count} states, more than {MOST_STATES}: enumerate fewer variables, or sample"
-        )
+        raise ValueError(f"{which} {count} states, more than {MOST_STATES}: enumerate fewer variables, or sample")
     return count

@@ -8,14 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vae_fn.distributions import Bernoulli, Distribution, Laplace, Logistic, MultivariateNormal, Normal, positive
+from vae_fn.distributions import Bernoulli, Family, Laplace, Logistic, MultivariateNormal, Normal, positive
 
 
 class Head(NamedTuple):
     """How many raw outputs an event of `d` dimensions takes, and the distribution that they parametrise."""
 
     width: Callable[[int], int]
-    apply: Callable[[Float[Tensor, "*b raw"]], Distribution]
+    apply: Callable[[Float[Tensor, "*b raw"]], Family]
 
 
 def _wide(raw: Float[Tensor, "*b raw"]) -> Float[Tensor, "*b raw"]:
@@ -24,8 +24,8 @@ def _wide(raw: Float[Tensor, "*b raw"]) -> Float[Tensor, "*b raw"]:
     return raw.to(torch.promote_types(raw.dtype, torch.float32))
 
 
-def _location_scale(family: Callable[[Tensor, Tensor], Distribution]) -> Head:
-    def apply(raw: Float[Tensor, "*b raw"]) -> Distribution:
+def _location_scale(family: Callable[[Tensor, Tensor], Family]) -> Head:
+    def apply(raw: Float[Tensor, "*b raw"]) -> Family:
         loc, scale = _wide(raw).chunk(2, -1)
         return family(loc, positive(scale))
 
@@ -54,14 +54,14 @@ def fixed_normal(scale: float) -> Head:
     if not scale > 0:
         raise ValueError(f"a standard deviation is positive, got {scale}")
 
-    def apply(raw: Float[Tensor, "*b d"]) -> Distribution:
+    def apply(raw: Float[Tensor, "*b d"]) -> Family:
         loc = _wide(raw)
         return Normal(loc, torch.full_like(loc, scale))
 
     return Head(lambda d: d, apply)
 
 
-def _full_normal(raw: Float[Tensor, "*b raw"]) -> Distribution:
+def _full_normal(raw: Float[Tensor, "*b raw"]) -> Family:
     wide = _wide(raw)
     d = int((9 + 8 * wide.shape[-1]) ** 0.5 - 3) // 2
     loc, diagonal, below = wide.split([d, d, d * (d - 1) // 2], -1)

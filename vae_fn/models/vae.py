@@ -8,23 +8,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vae_fn import random, tree
-from vae_fn.distributions import Distribution, Normal
+from vae_fn.distributions import Distribution, Family, Normal
 from vae_fn.models import heads
 from vae_fn.models.heads import Head
 from vae_fn.models.networks import Network, network
-from vae_fn.types import Context, Key, Params
+from vae_fn.types import Context, Key, Params, Tree
 
 
 class VAE(NamedTuple):
     """The four functions that everything else is written against (Kingma & Welling 2013).
 
-    Data are vectors `(*batch, data_dim)` in [0, 1], latents `(*batch, latent_dim)`; all four take any batch shape.
+    Data are vectors `(*batch, data_dim)` in [0, 1], latents `(*batch, latent_dim)`, or a tuple of several layers'; all
+    four take any batch shape.
     """
 
     init: Callable[[Key], Params]
     posterior: Callable[[Params, Float[Tensor, "*b d"], Context], Distribution]
     prior: Callable[[Params, Context], Distribution]
-    likelihood: Callable[[Params, Float[Tensor, "*b z"], Context], Distribution]
+    likelihood: Callable[[Params, Tree, Context], Family]
 
 
 class ShapeError(ValueError):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from vae_fn.distributions import Distribution
+from vae_fn.distributions import Family
 from vae_fn.gradients import Estimator
 from vae_fn.training import Algorithm, Optimizer
 from vae_fn.types import Tree
@@ -56,6 +56,6 @@ def kind_of(value: Any) -> Kind | None:
         return "optimizer"
     if isinstance(value, Algorithm):
         return "step"
-    if not isinstance(value, type) and isinstance(value, Distribution):
+    if not isinstance(value, type) and isinstance(value, Family):
         return "distribution"
     return "function" if callable(value) else None

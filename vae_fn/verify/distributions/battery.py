@@ -2,7 +2,7 @@
 
 import torch
 
-from vae_fn.distributions import Distribution, has_closed_form, kl
+from vae_fn.distributions import Family, has_closed_form, kl
 from vae_fn.verify.distributions import contract, divergences, laws, noise
 from vae_fn.verify.distributions.divergences import Divergence
 from vae_fn.verify.distributions.measures import measure
@@ -15,9 +15,9 @@ Findings = tuple[list[Verdict], list[str]]
 
 
 def distribution(
-    q: Distribution,
+    q: Family,
     *,
-    p: Distribution | None = None,
+    p: Family | None = None,
     closed_form: Divergence | None = None,
     name: str | None = None,
     detect: float = 0.05,
@@ -98,7 +98,7 @@ def _contract(subject: Subject) -> Findings:
     return verdicts, [*missing, "batches: not every tensor has the whole batch in front of its event"]
 
 
-def _divergence(subject: Subject, p: Distribution, closed_form: Divergence | None) -> Findings:
+def _divergence(subject: Subject, p: Family, closed_form: Divergence | None) -> Findings:
     closed = closed_form or (kl if has_closed_form(subject.q, p) else None)
     of_itself = closed_form if type(subject.q) is type(p) else None
     if closed_form is None and has_closed_form(subject.q, subject.q):

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from torch import Tensor, func
 
 from vae_fn import random, tree
-from vae_fn.distributions import Distribution
+from vae_fn.distributions import Family
 from vae_fn.distributions.kl import log_ratio
 from vae_fn.types import Key, Tree
 from vae_fn.verify.bounded import mean_bounded
@@ -22,7 +22,7 @@ from vae_fn.verify.distributions.subject import Subject, cast
 from vae_fn.verify.sampled import mean
 from vae_fn.verify.verdict import Verdict
 
-Divergence = Callable[[Distribution, Distribution], Tensor]
+Divergence = Callable[[Family, Family], Tensor]
 
 vjp: Callable[..., Any] = func.vjp
 
@@ -39,14 +39,14 @@ DISTANCES = (1e-1, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 """Relative changes of the parameters, from which nearby members are made."""
 
 
-def by_quadrature(subject: Subject, how: Measure, p: Distribution, closed: Divergence) -> list[Verdict]:
+def by_quadrature(subject: Subject, how: Measure, p: Family, closed: Divergence) -> list[Verdict]:
     """The closed form is E_q[log q - log p], and so is its gradient in the parameters of both."""
     start = time.perf_counter()
 
-    def formula(q: Distribution, p: Distribution) -> Float64[Tensor, " l"]:
+    def formula(q: Family, p: Family) -> Float64[Tensor, " l"]:
         return closed(q, p).expand(subject.batch).reshape(-1)
 
-    def integral(q: Distribution, p: Distribution) -> Float64[Tensor, " l"]:
+    def integral(q: Family, p: Family) -> Float64[Tensor, " l"]:
         return divergence(subject, how, q, p)
 
     (seen, ours), (expected, theirs) = (_value_and_gradients(fn, subject.q, p) for fn in (formula, integral))
@@ -62,7 +62,7 @@ def by_quadrature(subject: Subject, how: Measure, p: Distribution, closed: Diver
     return [value, gradient]
 
 
-def by_draws(subject: Subject, how: Measure | None, p: Distribution, closed: Divergence | None) -> Verdict:
+def by_draws(subject: Subject, how: Measure | None, p: Family, closed: Divergence | None) -> Verdict:
     """The mean of log q - log p over draws of q is the divergence: the integral, or else the closed form."""
     own = subject.q.mean.ndim - len(subject.event)
     name = f"log ratio of {subject.name}"
@@ -103,7 +103,7 @@ def at_equality(subject: Subject, closed: Divergence) -> Verdict:
     return compare("kl at equality", subject.name, seen, expected, allowed, since=start)
 
 
-def _near(subject: Subject, q: Distribution, distance: float) -> Distribution:
+def _near(subject: Subject, q: Family, distance: float) -> Family:
     """Q with every number of its tensors changed by up to this relative distance."""
 
     def moved(index: int, leaf: Tensor) -> Tensor:
@@ -114,13 +114,13 @@ def _near(subject: Subject, q: Distribution, distance: float) -> Distribution:
     return tree.from_names({name: moved(i, leaf) for i, (name, leaf) in enumerate(named.items())}, q)
 
 
-def _score(subject: Subject, law: Distribution) -> Tree:
+def _score(subject: Subject, law: Family) -> Tree:
     """The derivative of the log density at a draw: what the terms of a gradient of the divergence are made of."""
     density, pull = vjp(lambda law: subject.log_density(law, subject.pilot[:1]), law)
     return pull(torch.ones_like(density))[0]
 
 
-def _value_and_gradients(fn: Divergence, q: Distribution, p: Distribution) -> tuple[Tensor, Tree]:
+def _value_and_gradients(fn: Divergence, q: Family, p: Family) -> tuple[Tensor, Tree]:
     value, pull = vjp(fn, q, p)
     by_q, by_p = pull(torch.ones_like(value))
     return value, {"q": by_q, "p": by_p}

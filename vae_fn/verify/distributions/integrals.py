@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from vae_fn.distributions import Distribution
+from vae_fn.distributions import Family
 from vae_fn.verify.distributions.measures import Joint, Lines, Measure, clean, moved
 from vae_fn.verify.distributions.panels import Points
 from vae_fn.verify.distributions.subject import Subject
@@ -26,7 +26,7 @@ class Masses(NamedTuple):
         return ((self.points <= thresholds.unsqueeze(1)) * self.masses).sum(1)
 
 
-def log_mass(subject: Subject, how: Measure, q: Distribution) -> Float64[Tensor, " l"]:
+def log_mass(subject: Subject, how: Measure, q: Family) -> Float64[Tensor, " l"]:
     """The logarithm of what exp(log_prob) integrates to."""
     if isinstance(how, Joint):
         return torch.logsumexp(how.weights.log() + clean(subject.log_density(q, how.nodes)), 0)
@@ -34,7 +34,7 @@ def log_mass(subject: Subject, how: Measure, q: Distribution) -> Float64[Tensor,
     return subject.log_density(q, how.centre) + torch.stack(along).sum(0)
 
 
-def masses(subject: Subject, how: Measure, q: Distribution) -> list[Masses]:
+def masses(subject: Subject, how: Measure, q: Family) -> list[Masses]:
     """The law of every coordinate."""
     if isinstance(how, Joint):
         share = joint_masses(subject, how, q)
@@ -42,25 +42,25 @@ def masses(subject: Subject, how: Measure, q: Distribution) -> list[Masses]:
     return [_coordinate(subject, how, q, i) for i in range(subject.dimensions)]
 
 
-def joint_masses(subject: Subject, how: Joint, q: Distribution) -> Float64[Tensor, "n l"]:
+def joint_masses(subject: Subject, how: Joint, q: Family) -> Float64[Tensor, "n l"]:
     """The masses of whole events."""
     return torch.softmax(how.weights.log() + clean(subject.log_density(q, how.nodes)), 0)
 
 
-def divergence(subject: Subject, how: Measure, q: Distribution, p: Distribution) -> Float64[Tensor, " l"]:
+def divergence(subject: Subject, how: Measure, q: Family, p: Family) -> Float64[Tensor, " l"]:
     """KL(q || p) = E_q[log q - log p], to be differentiated in the parameters of both."""
     base, parts = _ratios(subject, how, q, p)
     return base + torch.stack([_mean(mass, ratio) for mass, ratio in parts]).sum(0)
 
 
-def spread(subject: Subject, how: Measure, p: Distribution) -> Float64[Tensor, " l"]:
+def spread(subject: Subject, how: Measure, p: Family) -> Float64[Tensor, " l"]:
     """The variance of log q - log p under q."""
     _, parts = _ratios(subject, how, subject.q, p)
     return torch.stack([_mean(mass, (ratio - _mean(mass, ratio)) ** 2) for mass, ratio in parts]).sum(0)
 
 
 def _ratios(
-    subject: Subject, how: Measure, q: Distribution, p: Distribution
+    subject: Subject, how: Measure, q: Family, p: Family
 ) -> tuple[Float64[Tensor, " l"], list[tuple[Points, Points]]]:
     """Log q - log p as a number and a sum of independent parts; of each part, masses and values."""
     if isinstance(how, Joint):
@@ -76,13 +76,13 @@ def _mean(mass: Points, value: Points) -> Float64[Tensor, " l"]:
     return torch.where(mass > 0, mass * value, 0.0).sum(0)
 
 
-def _profile(subject: Subject, how: Lines, q: Distribution, i: int) -> tuple[Points, Float64[Tensor, " l"]]:
+def _profile(subject: Subject, how: Lines, q: Family, i: int) -> tuple[Points, Float64[Tensor, " l"]]:
     """The log density along coordinate i, less that of the centre, and the logarithm of what its exp integrates to."""
     nodes, weights = how.rules[i]
     along = clean(subject.log_density(q, moved(how.centre, i, nodes))) - subject.log_density(q, how.centre)
     return along, torch.logsumexp(weights.log() + along, 0)
 
 
-def _coordinate(subject: Subject, how: Lines, q: Distribution, i: int) -> Masses:
+def _coordinate(subject: Subject, how: Lines, q: Family, i: int) -> Masses:
     along, total = _profile(subject, how, q, i)
     return Masses(how.rules[i].nodes, how.rules[i].weights * torch.exp(along - total))

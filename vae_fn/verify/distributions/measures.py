@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from vae_fn.distributions import Distribution
+from vae_fn.distributions import Family
 from vae_fn.verify.distributions.panels import NotIntegratedError, Points, Rule, adapt, edges_around, find_peak
 from vae_fn.verify.distributions.subject import Subject
 
@@ -44,11 +44,11 @@ class Joint(NamedTuple):
 
 Measure = Lines | Joint
 
-Laws = tuple[Distribution, ...]
+Laws = tuple[Family, ...]
 """Q, and p if its log density is integrated too."""
 
 
-def measure(subject: Subject, p: Distribution | None = None) -> Measure | None:
+def measure(subject: Subject, p: Family | None = None) -> Measure | None:
     """How to integrate over q, and functions of log p beside it; None if it has too many dimensions or elements."""
     if subject.discrete:
         if subject.states is None:
@@ -72,7 +72,7 @@ def thresholds(subject: Subject) -> Float64[Tensor, "m l d"]:
     return subject.pilot.quantile(levels, 0)
 
 
-def _is_independent(subject: Subject, q: Distribution) -> bool:
+def _is_independent(subject: Subject, q: Family) -> bool:
     """Whether log_prob is a sum over coordinates: at some draws, it is rebuilt from one coordinate at a time."""
     rows = subject.pilot[:32]
     centre = subject.pilot[32:33]

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from torch import Tensor, func
 
 from vae_fn import random, tree
-from vae_fn.distributions import Distribution
+from vae_fn.distributions import Family
 from vae_fn.types import Tree
 from vae_fn.verify.distributions.comparing import compare, sizes
 from vae_fn.verify.distributions.subject import Subject, blur_of, cast
@@ -28,7 +28,7 @@ WIDEST = 32
 
 TINY = 1e-8
 
-Density = Callable[[Distribution, Tensor, Tensor], Tensor]
+Density = Callable[[Family, Tensor, Tensor], Tensor]
 
 vjp: Callable[..., Any] = func.vjp
 
@@ -42,12 +42,12 @@ LOG_DENSITY: dict[Callable[..., Tensor], Callable[[Tensor], Tensor]] = {
 """Of the laws of noise."""
 
 
-def from_noise(q: Distribution, noise: Tensor, value: Tensor) -> Tensor:
+def from_noise(q: Family, noise: Tensor, value: Tensor) -> Tensor:
     """The density that is to be checked."""
     return q.log_prob_from_noise(noise, value)
 
 
-def from_value(q: Distribution, noise: Tensor, value: Tensor) -> Tensor:
+def from_value(q: Family, noise: Tensor, value: Tensor) -> Tensor:
     """The one that it must be equal to."""
     del noise
     return q.log_prob(value)
@@ -61,7 +61,7 @@ def noise_form(subject: Subject) -> Verdict:
     return compare("noise form", subject.name, seen, expected, _allowed(expected, _slack(subject)), since=start)
 
 
-def in_float32(subject: Subject, q: Distribution, claim: str) -> Verdict:
+def in_float32(subject: Subject, q: Family, claim: str) -> Verdict:
     """In float32 the noise form and its derivatives are those of float64, and so are the masses of all states.
 
     Args:
@@ -115,7 +115,7 @@ def change_of_variables(subject: Subject) -> Verdict | str:
     return compare("change of variables", subject.name, seen, expected, allowed, since=start)
 
 
-def tiny_member(subject: Subject) -> Distribution | None:
+def tiny_member(subject: Subject) -> Family | None:
     """The member of a location-scale family with scales 1e-8 times as large, away from 0; None for other families.
 
     Scales and locations are found by what they do to draws: a tensor that is multiplied by 1e-8, or a logarithm that is
@@ -132,11 +132,11 @@ def tiny_member(subject: Subject) -> Distribution | None:
 
 def _changed(
     subject: Subject,
-    q: Distribution,
+    q: Family,
     change: Callable[[Tensor], Tensor],
     gap: Callable[[Tensor, Tensor], Tensor],
     noise: Any,
-) -> Distribution | None:
+) -> Family | None:
     """Q with the first tensor changed for which old and new draws have no gap."""
     old = subject.rows(q.sample(noise))
     leaves = list(tree.flat_names(q))
@@ -149,7 +149,7 @@ def _changed(
     return None
 
 
-def _derivatives(density: Density, q: Distribution, noise: Tensor, value: Tensor | None = None) -> dict[str, Tree]:
+def _derivatives(density: Density, q: Family, noise: Tensor, value: Tensor | None = None) -> dict[str, Tree]:
     """Values and first derivatives of every draw, of the whole path from noise and parameters, and at a held value."""
     held = q.sample(noise) if value is None else value
     density_of, by_path = vjp(lambda q, e: density(q, e, q.sample(e)), q, noise)

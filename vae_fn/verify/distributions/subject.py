@@ -8,7 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from vae_fn import random, tree
-from vae_fn.distributions import Distribution
+from vae_fn.distributions import Family
 from vae_fn.types import Key, Shape
 from vae_fn.verify.seeds import key_of
 
@@ -44,7 +44,7 @@ class Subject(NamedTuple):
     """
 
     name: str
-    q: Distribution
+    q: Family
     dtype: torch.dtype
     batch: Shape
     event: Shape
@@ -85,7 +85,7 @@ class Subject(NamedTuple):
         """Rows as values `(*k, *batch, *event)`."""
         return rows.reshape(*rows.shape[:-2], *self.batch, *self.event)
 
-    def log_density(self, q: Distribution, rows: Rows) -> Float64[Tensor, "*k l"]:
+    def log_density(self, q: Family, rows: Rows) -> Float64[Tensor, "*k l"]:
         """`q.log_prob` of rows; q is this distribution or another one over the same events."""
         found = q.log_prob(self.values(rows))
         n = rows.shape[:-2]
@@ -103,7 +103,7 @@ class Subject(NamedTuple):
         """A key of this distribution for one purpose."""
         return key_of(self.name, self.q, purpose)
 
-    def over(self, p: Distribution) -> "Subject":
+    def over(self, p: Family) -> "Subject":
         """The same distribution over the batch that it has together with another one."""
         shape = tuple(p.mean.shape)
         batch = torch.broadcast_shapes(self.batch, shape[: len(shape) - len(self.event)])
@@ -112,12 +112,12 @@ class Subject(NamedTuple):
         wide = self._replace(batch=tuple(batch))
         return wide._replace(pilot=wide.rows(pilot))
 
-    def cast(self, dtype: torch.dtype) -> Distribution:
+    def cast(self, dtype: torch.dtype) -> Family:
         """The distribution with its tensors rounded to a dtype."""
         return cast(self.q, dtype)
 
 
-def bare(q: Distribution, name: str | None) -> Subject:
+def bare(q: Family, name: str | None) -> Subject:
     """A distribution of which nothing is known but its shapes.
 
     Raises:
@@ -149,6 +149,6 @@ def with_pilot(subject: Subject) -> Subject:
     return subject._replace(discrete=True, states=seen, complete=False)
 
 
-def cast(q: Distribution, dtype: torch.dtype) -> Distribution:
+def cast(q: Family, dtype: torch.dtype) -> Family:
     """Q with its tensors in another dtype, cut off from whatever they were computed from."""
     return tree.map(lambda leaf: leaf.detach().to(dtype), q)

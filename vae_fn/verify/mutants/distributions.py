@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vae_fn import random
-from vae_fn.distributions import Bernoulli, Categorical, Distribution, Laplace, MultivariateNormal, Normal, kl, positive
+from vae_fn.distributions import Bernoulli, Categorical, Family, Laplace, MultivariateNormal, Normal, kl, positive
 from vae_fn.distributions.multivariate_normal import solve_lower
 from vae_fn.distributions.normal import HALF_LOG_TWO_PI
 from vae_fn.random import Noise
@@ -29,7 +29,7 @@ BITS, CLASSES = Bernoulli(torch.tensor([0.4, -1.1]).double()), Categorical(torch
 LIKELY_BITS, SURE_BITS = Bernoulli(torch.tensor([15.0]).double()), Bernoulli(torch.tensor([41.0]).double())
 
 
-def altered(q: Distribution, **members: Any) -> Distribution:
+def altered(q: Family, **members: Any) -> Family:
     """The same parameters in a family of which some members are others."""
     return type(type(q).__name__, (type(q),), members)(*q)
 
@@ -40,12 +40,12 @@ def claim(report: Report, name: str) -> Verdict:
 
 
 @functools.cache
-def _right(q: Distribution, p: Distribution | None = None) -> Report:
+def _right(q: Family, p: Family | None = None) -> Report:
     """The report on a distribution of this module as it is."""
     return distribution(q, p=p)
 
 
-def _of_family(what: str, rejected_by: str, q: Distribution, origin: str = "", **members: Any) -> Mutant:
+def _of_family(what: str, rejected_by: str, q: Family, origin: str = "", **members: Any) -> Mutant:
     """A family with wrong members."""
     return Mutant(
         what,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_fn import random, tree
-from vae_fn.distributions import Distribution
+from vae_fn.distributions import Family
 from vae_fn.gradients.wires import vjp
 from vae_fn.random import Noise
 from vae_fn.types import Shape
@@ -20,7 +20,7 @@ DENSITIES = ("log_prob", "log_prob_from_noise")
 DRAWS = 2**12
 
 
-def fates_of_distribution(q: Distribution, p: Distribution | None, name: str) -> Iterator[tuple[str, Fate]]:
+def fates_of_distribution(q: Family, p: Family | None, name: str) -> Iterator[tuple[str, Fate]]:
     """The fates of wrong versions of a distribution under its battery.
 
     Raises:
@@ -28,13 +28,13 @@ def fates_of_distribution(q: Distribution, p: Distribution | None, name: str) ->
     """
     expected = _numbers(q, name)
 
-    def same(mutant: Distribution) -> bool:
+    def same(mutant: Family) -> bool:
         return all(map(torch.equal, _numbers(mutant, name), expected))
 
     yield from fates(name, q, mutations(q), [lambda q: distribution(q, p=p, name=name)], same)
 
 
-def mutations(q: Any) -> Iterator[tuple[str, Distribution]]:
+def mutations(q: Any) -> Iterator[tuple[str, Family]]:
     """Wrong versions of a family that is a NamedTuple: of its density, its sampler, its noise and its mean."""
     yield "density: 0.01 nats more", _with_changed(q, DENSITIES, lambda log_p: log_p + 0.01)
     yield "density: 1 % more", _with_changed(q, DENSITIES, lambda log_p: 1.01 * log_p)

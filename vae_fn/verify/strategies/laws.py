@@ -9,7 +9,7 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from vae_fn import random, tree
-from vae_fn.distributions import Bernoulli, Categorical, Distribution, Laplace, Logistic, MultivariateNormal, Normal
+from vae_fn.distributions import Bernoulli, Categorical, Family, Laplace, Logistic, MultivariateNormal, Normal
 from vae_fn.types import Shape
 from vae_fn.verify.strategies.building import built
 from vae_fn.verify.strategies.tensors import seeds
@@ -26,7 +26,7 @@ SCALES = (1.0, 1e-6, 1e-2, 10.0, 1e3)
 
 CLASSES = 3
 
-Pair = tuple[Distribution, Distribution]
+Pair = tuple[Family, Family]
 
 
 def member(
@@ -37,7 +37,7 @@ def member(
     shift: float = 1.0,
     scale: float = 1.0,
     dtype: torch.dtype = torch.float32,
-) -> Distribution:
+) -> Family:
     """A member of a family: locations of the size of `shift`, scales about `scale`, logits of the size of `scale`.
 
     A categorical has `d` variables of three classes. Locations, scales and logits are normal draws from the seed, the
@@ -65,7 +65,7 @@ def distributions(
     shifts: Sequence[float] = SHIFTS,
     scales: Sequence[float] = SCALES,
     dtypes: Sequence[torch.dtype] = (torch.float64, torch.float32),
-) -> SearchStrategy[Distribution]:
+) -> SearchStrategy[Family]:
     """Distributions of any of these families, batch shapes, dimensions, sizes and dtypes; see `member`."""
     return built(
         member,
@@ -108,12 +108,12 @@ def pairs(
     )
 
 
-def values(law: Distribution, seed: int, front: Shape = ()) -> Tensor:
+def values(law: Family, seed: int, front: Shape = ()) -> Tensor:
     """Draws `(*front, *batch, *event)` of a distribution, from a seed."""
     return law.sample(random.draw(random.key(seed), law.noise_like(front)).to(law.mean.dtype)).detach()
 
 
-def targets(likelihood: Distribution, front: Shape | SearchStrategy[Shape] = ()) -> SearchStrategy[Tensor]:
+def targets(likelihood: Family, front: Shape | SearchStrategy[Shape] = ()) -> SearchStrategy[Tensor]:
     """Values in the support of a likelihood, `(*front, *batch, *event)` in its dtype: bits, one-hots, or numbers."""
     fronts = front if isinstance(front, SearchStrategy) else st.just(front)
     return built(values, st.just(likelihood), seed=seeds(), front=fronts)
