@@ -10,7 +10,8 @@ from tests.models.toys import bits, normals, parameters, small_vae
 from vae_fn import random, tree
 from vae_fn.distributions import Bernoulli, MultivariateNormal, Normal
 from vae_fn.models import VAE, Network, build, heads, mlp, objectives
-from vae_fn.models.vae import ShapeError, standard_normal
+from vae_fn.models.priors import standard_normal
+from vae_fn.models.vae import ShapeError
 
 BATCH = st.sampled_from([(), (1,), (4,), (3, 2)])
 

@@ -38,7 +38,7 @@ class Conditional:
     """
 
     given: Callable[[Params, Float[Tensor, "..."]], Family]
-    family: type
+    family: Any
     noise: Noise
 
 
@@ -125,12 +125,7 @@ def log_prob_from_noise(layered: Layered, noise: Values, value: Values) -> Float
     return sum(rest, start=first)
 
 
-def event_ndim(layered: Layered) -> tuple[int, ...]:
-    """The number of axes of each layer's event."""
-    return _in_order(layered, [layered.first.event_ndim, *(each.family.event_ndim for each in layered.conditionals)])
-
-
-def families(layered: Layered) -> tuple[type, ...]:
+def families(layered: Layered) -> tuple[Any, ...]:
     """The class of each layer's distribution."""
     return _in_order(layered, [type(layered.first), *(each.family for each in layered.conditionals)])
 
@@ -168,8 +163,6 @@ class BottomUp(NamedTuple):
     params: Params
     conditionals: tuple[Conditional, ...]
 
-    event_ndim = property(event_ndim)
-    families = property(families)
     layer = layer
     layers = layers
     noise_like = noise_like
@@ -178,6 +171,16 @@ class BottomUp(NamedTuple):
     log_prob = log_prob
     log_prob_from_noise = log_prob_from_noise
     states = states
+
+    @property
+    def event_ndim(self) -> tuple[int, ...]:
+        """The number of axes of each layer's event."""
+        return tuple(each.event_ndim for each in families(self))
+
+    @property
+    def families(self) -> tuple[Any, ...]:
+        """The class of each layer's distribution."""
+        return families(self)
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -192,8 +195,6 @@ class TopDown(NamedTuple):
     params: Params
     conditionals: tuple[Conditional, ...]
 
-    event_ndim = property(event_ndim)
-    families = property(families)
     layer = layer
     layers = layers
     noise_like = noise_like
@@ -202,6 +203,16 @@ class TopDown(NamedTuple):
     log_prob = log_prob
     log_prob_from_noise = log_prob_from_noise
     states = states
+
+    @property
+    def event_ndim(self) -> tuple[int, ...]:
+        """The number of axes of each layer's event."""
+        return tuple(each.event_ndim for each in families(self))
+
+    @property
+    def families(self) -> tuple[Any, ...]:
+        """The class of each layer's distribution."""
+        return families(self)
 
     @property
     def order(self) -> tuple[int, ...]:

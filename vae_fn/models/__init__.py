@@ -1,5 +1,8 @@
 """Models: networks as pure functions, the VAE tuple, ready-made models, and objectives."""
 
+from vae_fn.models.bernoulli_latents import bernoulli_latents as bernoulli_latents
+from vae_fn.models.bernoulli_latents import layered_bernoulli_latents as layered_bernoulli_latents
+from vae_fn.models.categorical_latents import categorical_latents as categorical_latents
 from vae_fn.models.networks import Network as Network
 from vae_fn.models.networks import mlp as mlp
 from vae_fn.models.networks import network as network

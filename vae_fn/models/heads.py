@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vae_fn.distributions import Bernoulli, Family, Laplace, Logistic, MultivariateNormal, Normal, positive
+from vae_fn.distributions import Bernoulli, Categorical, Family, Laplace, Logistic, MultivariateNormal, Normal, positive
 
 
 class Head(NamedTuple):
@@ -43,6 +43,17 @@ logistic = _location_scale(Logistic)
 
 bernoulli = Head(lambda d: d, lambda raw: Bernoulli(_wide(raw)))
 """Logits of independent bits; the tutorial's decoder, without its sigmoid."""
+
+
+def categorical(classes: int) -> Head:
+    """Logits of one-hot variables with `classes` classes each, variable by variable.
+
+    Raises:
+        ValueError: there are fewer than two classes.
+    """
+    if classes < 2:
+        raise ValueError(f"a variable with {classes} classes says nothing: give at least 2")
+    return Head(lambda d: d * classes, lambda raw: Categorical(_wide(raw).unflatten(-1, (-1, classes))))
 
 
 def fixed_normal(scale: float) -> Head:

@@ -68,3 +68,19 @@ def mlp(widths: list[int], activation: Callable[[], nn.Module] = nn.SiLU) -> nn.
         for fan_in, fan_out in pairwise(widths):
             layers += [nn.Linear(fan_in, fan_out), activation()]
     return nn.Sequential(*layers[:-1])
+
+
+def entered(enter: Callable[[Tensor], Tensor], widths: list[int], activation: Callable[[], nn.Module]) -> Network:
+    """A perceptron of `enter(x)`, such as of pixels about 0."""
+    inner = network(mlp(widths, activation), (widths[0],))
+    return Network(inner.init, lambda params, x: inner.apply(params, enter(x)))
+
+
+def centred(x: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """Pixels in [0, 1] about 0."""
+    return x - 0.5
+
+
+def signs(bits: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """Bits as -1 and 1."""
+    return 2 * bits - 1
