@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.verify.boxes import array_box, counting, normal_box
 from vae_fn import random
-from vae_fn.verify import ledger, mean_bounded, sample, seeds
+from vae_fn.verify import ledger, mean, mean_bounded, sample, seeds
 
 VALUE = {"a": torch.tensor([1.0, -2.0]).double(), "b": torch.tensor(100.0).double()}
 
@@ -170,3 +170,38 @@ def test_every_assertion_is_counted_once():
     before = len(ledger.ENTRIES)
     mean_bounded(normal_box(torch.zeros(1).double()), torch.zeros(1), 1.0, name="counted", alpha=1e-10)
     assert [(entry.name, entry.alpha) for entry in ledger.ENTRIES[before:]] == [("counted", 1e-10)]
+
+
+@pytest.mark.parametrize("check", [mean, mean_bounded])
+@pytest.mark.parametrize("wrong", [{"alpha": math.nan}, {"alpha": 0.0}, {"alpha": -1e-9}, {"beta": 0.0}, {"beta": 2.0}])
+def test_errors_have_probabilities_and_what_has_none_is_not_counted(check, wrong):
+    bound = () if check is mean else (1.0,)
+    before = len(ledger.ENTRIES)
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is the probability of an error"):
+        check(normal_box(VALUE), VALUE, *bound, name="errors", **wrong)
+    assert all(0 < entry.alpha < 1 for entry in ledger.ENTRIES[before:])
+
+
+def test_no_bound_at_all_is_refused():
+    with pytest.raises(ValueError, match="no bound at all"):
+        mean_bounded(normal_box(VALUE), VALUE, math.inf, name="unbounded")
+
+
+def test_too_many_draws_are_not_drawn():
+    draw, asked = counting(normal_box(VALUE))
+    assert mean_bounded(draw, VALUE, 1.0, detect=1e-5, name="many").status == "underpowered"
+    assert asked == []
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_constant_may_be_rounded_to_its_dtype(dtype):
+    assert mean(lambda key, n: torch.full((n,), 0.1, dtype=dtype), 0.1, name="rounded").passed
+    assert mean_bounded(lambda key, n: torch.full((n,), 0.1, dtype=dtype), 0.1, 0.0, name="rounded").passed
+
+
+def test_the_imaginary_part_has_a_mean():
+    def draw(key, n):
+        return torch.complex(random.normal(key, (n,)), torch.full((n,), 3.0))
+
+    assert mean(draw, 3j, name="complex").passed
+    assert mean(draw, 0j, name="complex").coordinate == "value[1]"

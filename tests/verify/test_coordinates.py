@@ -94,3 +94,23 @@ def test_tolerance_is_that_of_the_coarsest():
     wide, narrow = torch.zeros(1, dtype=torch.float64), torch.zeros(1)
     assert tolerance_of([wide, torch.zeros(1, dtype=torch.int64)]) == 1e-12
     assert tolerance_of([wide, narrow]) == 1e-6
+    assert tolerance_of([torch.zeros(1, dtype=torch.int32), torch.ones(1, dtype=torch.bool)]) == 1e-12
+    for dtype in (torch.bfloat16, torch.float16):
+        third = torch.tensor(1 / 3, dtype=dtype)
+        assert abs(float(third) - 1 / 3) < tolerance_of([narrow, third]) < 0.1
+
+
+def test_a_complex_number_is_two():
+    value = {"z": torch.tensor([1 + 2j, 3 - 4j]), "w": 5 - 6j}
+    coordinates = coordinates_of(as_tensors(value))
+    assert vector(as_tensors(value)).tolist() == [1, 2, 3, -4, 5, -6]
+    assert [coordinates.name(i) for i in (1, 4)] == ["z[0, 1]", "w[0]"]
+    draws = {"z": torch.tensor([[1 + 2j, 3 - 4j]]).conj(), "w": torch.tensor([5 - 6j])}
+    assert coordinates.flatten(draws, 1).tolist() == [[1, -2, 3, 4, 5, -6]]
+    assert tolerance_of([torch.zeros(1, dtype=torch.complex64)]) == 1e-6
+
+
+@pytest.mark.parametrize("leaf", ["a", object(), [torch.zeros(1)].append])
+def test_what_is_no_number_is_refused(leaf):
+    with pytest.raises(TypeError, match="a leaf is a tensor or a number"):
+        as_tensors({"a": leaf})

@@ -16,6 +16,7 @@ GOOD = (verdict("mean", "passed", draws=57, seconds=0.0123, resolvable=1e-8), ve
 def test_all_passed():
     report = Report("all", GOOD)
     assert report.passed
+    assert report
     assert report.status == "passed"
     assert report.check() is report
 
@@ -25,6 +26,7 @@ def test_the_first_of_the_gravest_is_raised():
     report = Report("some", (*GOOD, *bad))
     assert report.status == "biased"
     assert not report.passed
+    assert not report
     with pytest.raises(Biased) as caught:
         report.check()
     assert caught.value.verdict is bad[1]

@@ -72,7 +72,7 @@ def test_coordinates_without_spread_are_compared_as_numbers():
         return lambda key, n: torch.tensor([0.1 + 0.2, 2.0, last], dtype=torch.float64).expand(n, 3)
 
     assert mean(constant(1e5), value, name="constant").passed
-    verdict = mean(constant(1e5 + 1e-4), value, name="constant")
+    verdict = mean(constant(1.01e5), value, name="constant")
     assert (verdict.status, verdict.coordinate, verdict.statistic) == ("biased", "value[2]", math.inf)
 
 

@@ -43,8 +43,21 @@ def test_another_mean_is_caught_and_located():
 
 
 def test_other_trees_are_refused():
-    with pytest.raises(ValueError, match="mismatch"):
+    with pytest.raises(ValueError, match="trees of other shapes"):
         same_mean(normal_box(VALUE), normal_box({"a": VALUE["a"]}), name="trees")
+    with pytest.raises(ValueError, match="trees of other shapes"):
+        same_mean(normal_box(torch.zeros(3)), normal_box(torch.zeros(1)), name="broadcast")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int64, torch.complex64])
+def test_integers_do_not_wrap_around_and_truth_values_have_means(dtype):
+    def coin(p):
+        return lambda key, n: (random.uniform(key, (n,)) < p).to(dtype)
+
+    assert same_mean(coin(0.5), coin(0.5), name="coins").passed
+    assert same_mean(coin(0.5), coin(0.8), name="coins").status == "biased"
+    assert lower_variance(coin(0.1), coin(0.5), factor=2.0, name="coins").passed
+    assert lower_variance(coin(0.5), coin(0.1), name="coins").status == "rejected"
 
 
 # --- variances

@@ -16,6 +16,7 @@ def verdict(status, **fields):
 def test_a_pass_checks_as_itself():
     passed = verdict("passed")
     assert passed.passed
+    assert passed
     assert passed.check() is passed
 
 
@@ -23,6 +24,7 @@ def test_a_pass_checks_as_itself():
 def test_every_other_status_raises_its_error_with_the_verdict(status):
     found = verdict(status, replay="VAE_FN_EPOCH=0 pytest a.py::test_b")
     assert not found.passed
+    assert not found
     with pytest.raises(ERRORS[status]) as caught:
         found.check()
     assert type(caught.value) is ERRORS[status]

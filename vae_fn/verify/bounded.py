@@ -17,10 +17,13 @@ from vae_fn import random, tree
 from vae_fn.types import Tree
 from vae_fn.verify import ledger
 from vae_fn.verify.coordinates import as_tensors, coordinates_of, expand_like, tolerance_of, vector
-from vae_fn.verify.sample import ENTRIES, Draw
+from vae_fn.verify.sample import ENTRIES, NOTHING, Draw, check_fresh, head_of
 from vae_fn.verify.seeds import key_of, name_of, replay_line
 from vae_fn.verify.statistics import quantile
 from vae_fn.verify.verdict import Verdict
+
+MOST = 10**8
+"""The most draws."""
 
 
 def mean_bounded(
@@ -47,28 +50,40 @@ def mean_bounded(
     Returns:
         `biased` where the e-value reaches 1 / alpha; `rejected` for draws that are not finite. A bound that is finer
         than the rounding of the draws counts as that: coordinates without spread are compared to rounding.
+        `underpowered` where it would take too many draws.
 
     Raises:
-        ValueError: a bound is negative, `detect` is not positive, or the trees differ.
+        ValueError: a bound is negative or not finite, `detect` is not positive, `alpha` or `beta` is not in (0, 1), the
+            trees differ, or the draws do not depend on the key.
     """
     start = time.perf_counter()
     expected = as_tensors(expected)
     bound, name, replay = as_tensors(expand_like(variance, expected)), name_of(draw, name), replay_line()
     coordinates, centre, scale = coordinates_of(expected), vector(expected), vector(bound).sqrt()
-    if not detect > 0 or coordinates_of(bound) != coordinates or not bool((scale >= 0).all()):
+    finite = scale.isfinite() & (scale >= 0)
+    if not 0 < detect < math.inf or coordinates_of(bound) != coordinates or not bool(finite.all()):
         raise ValueError(
-            "give a positive detect, and a variance bound of 0 or more for every coordinate of the expected value"
+            "give a positive detect, and a variance bound of 0 or more for every coordinate of the expected value, "
+            "which no bound at all, inf, is not"
         )
+    ledger.check_error("beta", beta)
     ledger.assertion("mean_bounded", name, alpha, replay)
     size = 2 * coordinates.size
     count, rate = _plan(size, detect, alpha, beta)
+    if count > MOST:
+        detail = f"it would take {count} draws, more than {MOST}: ask for a larger bias, or integrate"
+        return Verdict("mean_bounded", name, "bounded", "underpowered", detail, alpha=alpha, replay=replay)
 
     log_e, sums = torch.zeros(2, coordinates.size, dtype=torch.float64), torch.zeros_like(centre)
     key, chunk = key_of(name, expected, "mean_bounded"), max(1, ENTRIES // coordinates.size)
+    head = NOTHING
     for index, first in enumerate(range(0, count, chunk)):
         n = min(chunk, count - first)
         draws = draw(random.fold_in(key, index), n)
         rows = coordinates.flatten(draws, n) - centre
+        if index:
+            check_fresh(head, head_of(rows))
+        head = head_of(rows)
         scale = torch.maximum(scale, tolerance_of(tree.leaves(draws)) * (1 + centre.abs()) / detect)
         log_e, sums = log_e + _log_e_values(rows / scale, rate), sums + rows.sum(0)
 

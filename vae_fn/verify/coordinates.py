@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float64
@@ -48,7 +48,7 @@ class Coordinates(NamedTuple):
         Raises:
             ValueError: a leaf has another path or shape than the tree that is expected.
         """
-        named = tree.flat_names(draws)
+        named = tree.flat_names(as_tensors(draws))
         found = {name: tuple(leaf.shape) for name, leaf in named.items()}
         wanted = {name: (count, *shape) for name, shape in zip(self.names, self.shapes, strict=True)}
         if found != wanted:
@@ -85,16 +85,30 @@ def expand_like(value: Tree, like: Tree) -> Tree:
 
 
 def as_tensors(value: Tree) -> Tree:
-    """A tree whose numbers are tensors."""
-    return tree.map(
-        lambda leaf: torch.as_tensor(leaf, dtype=None if isinstance(leaf, Tensor) else torch.float64), value
-    )
+    """A tree whose numbers are tensors; a complex one is two, in a last axis.
+
+    Raises:
+        TypeError: a leaf is no number.
+    """
+    return tree.map(_as_tensor, value)
 
 
 def tolerance_of(leaves: Sequence[Tensor]) -> float:
     """How far two computations of one number may lie apart, relative to 1 + |number|, in the coarsest dtype."""
-    narrow = any(leaf.dtype not in (torch.float64, torch.int64) for leaf in leaves)
-    return 1e-6 if narrow else 1e-12
+    inexact = (leaf.dtype for leaf in leaves if leaf.is_floating_point() or leaf.is_complex())
+    return max((_ROUNDING.get(dtype, 8 * torch.finfo(dtype).eps) for dtype in inexact), default=1e-12)
+
+
+_ROUNDING = {torch.float64: 1e-12, torch.complex128: 1e-12, torch.float32: 1e-6, torch.complex64: 1e-6}
+
+
+def _as_tensor(leaf: Any) -> Tensor:
+    if not isinstance(leaf, Tensor):
+        try:
+            leaf = torch.as_tensor(leaf, dtype=torch.complex128 if isinstance(leaf, complex) else torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"a leaf is a tensor or a number, not {leaf!r}") from None
+    return torch.view_as_real(leaf.resolve_conj()) if leaf.is_complex() else leaf
 
 
 def _said(shapes: dict[str, Shape]) -> str:

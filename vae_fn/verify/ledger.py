@@ -33,8 +33,23 @@ TRIALS: list[Trial] = []
 
 
 def assertion(claim: str, name: str, alpha: float, replay: str) -> None:
-    """Count a statistical assertion; every sampled check calls this once, before it draws."""
+    """Count a statistical assertion; every sampled check calls this once, before it draws.
+
+    Raises:
+        ValueError: `alpha` is no probability of an error, which would spoil the sum.
+    """
+    check_error("alpha", alpha)
     ENTRIES.append(Entry(claim, name, alpha, replay))
+
+
+def check_error(name: str, probability: float) -> None:
+    """Refuse what is no probability of an error.
+
+    Raises:
+        ValueError: it is not in (0, 1).
+    """
+    if not 0 < probability < 1:
+        raise ValueError(f"{name} is the probability of an error, in (0, 1), not {probability}")
 
 
 def trial(mutant: str, killed: bool) -> None:

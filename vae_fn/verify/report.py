@@ -34,6 +34,10 @@ class Report:
         """Whether every claim stands."""
         return self.status == "passed"
 
+    def __bool__(self) -> bool:
+        """As `passed`."""
+        return self.passed
+
     def check(self) -> "Report":
         """The report itself if every claim stands.
 

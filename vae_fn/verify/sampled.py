@@ -18,7 +18,7 @@ from vae_fn.types import Tree
 from vae_fn.verify import ledger
 from vae_fn.verify.coordinates import Coordinates, as_tensors, coordinates_of, vector
 from vae_fn.verify.projections import with_projections
-from vae_fn.verify.sample import Draw, Sample, take
+from vae_fn.verify.sample import NOTHING, Draw, Sample, check_fresh, take
 from vae_fn.verify.seeds import key_of, name_of, replay_line
 from vae_fn.verify.statistics import pareto_shape, quantile, skew_corrected
 from vae_fn.verify.verdict import Status, Verdict
@@ -64,8 +64,9 @@ def plan(size: int, detect: float, alpha: float, beta: float, sided: int = 2) ->
     """The plan that sees a bias of `detect` standard deviations in one of `size` coordinates.
 
     Raises:
-        ValueError: `detect` is not positive.
+        ValueError: `detect` is not positive, or `beta` is no probability.
     """
+    ledger.check_error("beta", beta)
     if not detect > 0:
         raise ValueError(f"detect is the size of a bias, above 0, not {detect}")
     level = alpha ** (1 / STAGES) / MARGIN
@@ -95,13 +96,15 @@ def mean(
         beta: the probability of missing a bias of that size.
 
     Returns:
-        `biased` after four rejections on fresh draws, or at once for draws that are not finite and for a coordinate
-        without spread that has another value; `inconclusive` where the tails are too heavy for any test without a bound
-        on the variance (`mean_bounded` has one); `underpowered` where `resolve` is out of reach. `resolvable` is the
-        bias that this run would have caught.
+        `biased` after four rejections on fresh draws; `rejected` at once for draws that are not finite; `inconclusive`
+        where no test without a bound on the variance can judge (`mean_bounded` has one): the tails are too heavy, or a
+        coordinate never varied and events of size 1 + |expected| too rare to be seen could make up the difference;
+        `underpowered` where `resolve` is out of reach. `resolvable` is the bias that this run would have caught: what
+        rounding may do, 1e-6 (1 + |expected|) for float32 draws, is forgiven.
 
     Raises:
-        ValueError: `detect` or `resolve` is not positive, or the draws are no tree like `expected`.
+        ValueError: `detect` or `resolve` is not positive, `alpha` or `beta` is not in (0, 1), the draws are no tree
+            like `expected`, or they do not depend on the key.
     """
     start = time.perf_counter()
     if resolve is not None and not resolve > 0:
@@ -109,9 +112,12 @@ def mean(
     expected, name, replay = as_tensors(expected), name_of(draw, name), replay_line()
     ledger.assertion("mean", name, alpha, replay)
     draw, expected = with_projections(draw, expected, key_of(name, expected, "directions"))
+    fewest = 0
     if resolve is not None:
-        detect = resolve / _pilot_scale(draw, expected, name)
+        scale, still = _pilot(draw, expected, name)
+        detect, fewest = resolve / scale, math.ceil(still * _unseen(beta) / resolve)
     sized = plan(coordinates_of(expected).size, detect, alpha, beta)
+    sized = sized._replace(draws=max(sized.draws, fewest))
     if sized.draws > MOST:
         detail = f"it would take {sized.draws} draws, more than {MOST}: ask for a larger bias, or integrate"
         return Verdict(
@@ -132,10 +138,12 @@ def confirm(draw: Draw, expected: Tree, plan: Plan, claim: str, name: str) -> Ve
     """
     coordinates, centre = coordinates_of(expected), vector(expected)
     rejections = voids = used = 0
-    heaviest, resolvable = 0.0, None
+    heaviest, resolvable, head = 0.0, None, NOTHING
     while True:
         stage = rejections + voids
         sample = take(draw, key_of(name, expected, f"{claim} {stage}"), plan.draws << stage, coordinates, centre)
+        check_fresh(head, sample.head)
+        head = sample.head
         finding = _judge(sample, plan, coordinates, centre)
         used, heaviest = used + sample.draws, max(heaviest, finding.tail)
         resolvable = _resolvable(sample, plan, centre) if resolvable is None else resolvable
@@ -187,12 +195,13 @@ def _judge(sample: Sample, plan: Plan, coordinates: Coordinates, centre: Float64
     slack = _slack(sample, centre)
     statistics = skew_corrected(sample, slack)
     constant = (sample.width <= slack) | (sample.scale == 0)  # the latter beside a distance that swallows the spread
-    statistics = torch.where(
-        constant, torch.where(sample.mean.abs() > slack, sample.mean.sign() * torch.inf, 0), statistics
-    )
+    gaps, doubt = sample.mean.abs(), plan.level / (plan.sided * coordinates.size)
+    unsettled = constant & (gaps > slack) & (gaps * sample.draws < (1 + centre.abs()) * -math.log(doubt))
+    infinite = sample.mean.sign() * torch.inf
+    statistics = torch.where(constant, torch.where((gaps > slack) & ~unsettled, infinite, 0), statistics)
     against = -statistics if plan.sided == 1 else statistics.abs()
     at, tail = int(against.argmax()), pareto_shape(sample.kept)
-    seen, bound = float(against[at]), quantile(plan.level / (plan.sided * coordinates.size))
+    seen, bound = float(against[at]), quantile(doubt)
     said = (
         f"{float(sample.mean[at] + centre[at]):.6g} where {float(centre[at]):.6g} is claimed, "
         f"{float(statistics[at]):.2f} standard errors off, at {coordinates.name(at)}"
@@ -200,6 +209,14 @@ def _judge(sample: Sample, plan: Plan, coordinates: Coordinates, centre: Float64
     if tail > HEAVY:
         detail = f"the tails are too heavy to judge a mean (Pareto shape {tail:.2f}): use mean_bounded, or integrate"
         return _Finding("void", detail, at, float(statistics[at]), tail)
+    if seen <= bound and bool(unsettled.any()):
+        at = int((gaps * unsettled).argmax())
+        detail = (
+            f"all of {sample.draws} draws are {float(sample.mean[at] + centre[at]):.6g} where {float(centre[at]):.6g} "
+            f"is claimed, at {coordinates.name(at)}: this is wrong, or the mean comes from rarer events: integrate, "
+            "use mean_bounded, or draw more (detect)"
+        )
+        return _Finding("void", detail, at, 0.0, tail)
     return _Finding("against" if seen > bound else "passed", said, at, float(statistics[at]), tail)
 
 
@@ -209,13 +226,21 @@ def _slack(sample: Sample, centre: Float64[Tensor, " d"]) -> Float64[Tensor, " d
 
 
 def _resolvable(sample: Sample, plan: Plan, centre: Float64[Tensor, " d"]) -> float:
-    """The bias that the first stage would have caught in any coordinate."""
+    """The bias that the first stage would have caught in any coordinate: without spread, one of events of size 1."""
+    slack, unit = _slack(sample, centre), 1 + centre.abs()
     errors = plan.errors(len(sample.scale)) * sample.scale / math.sqrt(sample.draws)
-    return float((errors + _slack(sample, centre)).max())
+    errors = torch.where(sample.width <= slack, unit * _unseen(plan.beta) / sample.draws, errors)
+    return float((errors + slack).max())
 
 
-def _pilot_scale(draw: Draw, expected: Tree, name: str) -> float:
-    """The largest standard deviation, from draws of its own, with a tenth added for its error."""
+def _unseen(beta: float) -> float:
+    """How many events must be expected for it to be unlikely that none is seen."""
+    return math.log(STAGES / beta)
+
+
+def _pilot(draw: Draw, expected: Tree, name: str) -> tuple[float, float]:
+    """The largest standard deviation, a tenth added for its error, and the largest 1 + |mean| that did not vary."""
     coordinates, centre = coordinates_of(expected), vector(expected)
-    scale = take(draw, key_of(name, expected, "pilot"), PILOT, coordinates, centre).scale
-    return max(1.1 * float(scale.nan_to_num(0.0).max()), 1e-300)
+    pilot = take(draw, key_of(name, expected, "pilot"), PILOT, coordinates, centre)
+    still = torch.where(pilot.width <= _slack(pilot, centre), 1 + centre.abs(), 0.0)
+    return max(1.1 * float(pilot.scale.nan_to_num(0.0).max()), 1e-300), float(still.max())

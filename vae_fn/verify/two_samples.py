@@ -10,6 +10,7 @@ from torch import Tensor
 from vae_fn import random, tree
 from vae_fn.types import Key, Tree
 from vae_fn.verify import ledger
+from vae_fn.verify.coordinates import as_tensors, coordinates_of
 from vae_fn.verify.sample import Draw
 from vae_fn.verify.sampled import confirm, mean, plan
 from vae_fn.verify.seeds import key_of, name_of, replay_line
@@ -28,15 +29,18 @@ def same_mean(
 ) -> Verdict:
     """Check that the draws of two black boxes have the same mean: that their independent differences have mean 0.
 
-    Args, results and errors are those of `mean`; `detect` counts standard deviations of the difference.
+    Args, results and errors are those of `mean`; `detect` counts standard deviations of the difference. Trees of other
+    shapes are a ValueError.
     """
     name = name or f"{name_of(draw, None)} and {name_of(other, None)}"
 
     def difference(key: Key, count: int) -> Tree:
         one, two = random.split(key)
-        return tree.map(lambda a, b: a - b, draw(one, count), other(two, count))
+        return tree.map(_difference, as_tensors(draw(one, count)), as_tensors(other(two, count)))
 
     zero = _zeros_like_one(draw, name)
+    if coordinates_of(zero) != coordinates_of(_zeros_like_one(other, name)):
+        raise ValueError("the draws of the two are trees of other shapes, which have no difference")
     verdict = mean(difference, zero, name=name, detect=detect, resolve=resolve, alpha=alpha, beta=beta)
     return replace(verdict, claim="same_mean")
 
@@ -88,12 +92,17 @@ def lower_variance(
 
 def _half_squares(draws: Tree) -> Float64[Tensor, " n"]:
     """Half the squared distance of draw 2i from draw 2i + 1, over all leaves."""
-    halves = [
-        0.5 * (leaf[0::2] - leaf[1::2]).double().reshape(len(leaf) // 2, -1).square() for leaf in tree.leaves(draws)
-    ]
-    return torch.cat(halves, 1).sum(1)
+    leaves = tree.leaves(as_tensors(draws))
+    distances = [_difference(leaf[0::2], leaf[1::2]).double().reshape(len(leaf) // 2, -1) for leaf in leaves]
+    return 0.5 * torch.cat(distances, 1).square().sum(1)
+
+
+def _difference(one: Tensor, other: Tensor) -> Tensor:
+    """One minus the other; integers, which wrap around, and truth values in float64."""
+    return one - other if one.is_floating_point() else one.double() - other.double()
 
 
 def _zeros_like_one(draw: Draw, name: str) -> Tree:
     """Zeros like one draw: the shapes are those of two draws from a key of their own."""
-    return tree.map(lambda leaf: torch.zeros(leaf.shape[1:], dtype=torch.float64), draw(key_of(name, (), "shapes"), 2))
+    two = as_tensors(draw(key_of(name, (), "shapes"), 2))
+    return tree.map(lambda leaf: torch.zeros(leaf.shape[1:], dtype=torch.float64), two)

@@ -85,6 +85,10 @@ class Verdict:
         """Whether the claim stands."""
         return self.status == "passed"
 
+    def __bool__(self) -> bool:
+        """As `passed`: `assert verify.pure(fn, x)` is a test, too."""
+        return self.passed
+
     def check(self) -> "Verdict":
         """The verdict itself if it passed.
 
