@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, distributions
+from torch.nn import functional as F
 
 from vae_fn import random
 from vae_fn.distributions.states import count_states
@@ -50,6 +51,20 @@ class Bernoulli(NamedTuple):
         """The log mass of `value`: a bit remembers nothing of its noise."""
         del noise
         return self.log_prob(value)
+
+    def perturb(self, noise: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b d"]:
+        """The logits plus the logit of the noise: `sample` is one where this is positive (Tucker et al. 2017)."""
+        return self.logits + torch.logit(noise)
+
+    def perturb_given(self, value: Float[Tensor, "*#b d"], noise: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b d"]:
+        """What `perturb` gives, drawn anew given the bits (Tucker et al. 2017, appendix C)."""
+        logit = torch.logit(noise)
+        up, down = F.softplus(logit + F.softplus(self.logits)), -F.softplus(F.softplus(-self.logits) - logit)
+        return torch.where(value > 0.5, up, down)
+
+    def relax(self, perturbed: Float[Tensor, "*#b d"], temperature: float | Tensor) -> Float[Tensor, "*#b d"]:
+        """The binary concrete value of perturbed logits (Maddison et al. 2017): `sample` as the temperature falls to 0."""
+        return torch.sigmoid(perturbed / temperature)
 
     def states(self) -> Float[Tensor, "n d"]:
         """All vectors of d bits, 2**d of them."""

@@ -49,6 +49,25 @@ class Categorical(NamedTuple):
         del noise
         return self.log_prob(value)
 
+    def perturb(self, noise: Float[Tensor, "*#b v c"]) -> Float[Tensor, "*#b v c"]:
+        """The logits plus the noise: `sample` is the class where this is largest."""
+        return self.logits + noise
+
+    def perturb_given(
+        self, value: Float[Tensor, "*#b v c"], noise: Float[Tensor, "*#b v c"]
+    ) -> Float[Tensor, "*#b v c"]:
+        """What `perturb` gives, drawn anew given the classes (Maddison et al. 2014; Tucker et al. 2017, appendix C).
+
+        With log z = logsumexp of the logits, the largest is Gumbel around log z, and the others are cut at it.
+        """
+        largest = ((noise + torch.logsumexp(self.logits, -1, keepdim=True)) * value).sum(-1, keepdim=True)
+        others = -torch.logaddexp(-(self.logits + noise), -largest)
+        return torch.where(value > 0.5, largest, others)
+
+    def relax(self, perturbed: Float[Tensor, "*#b v c"], temperature: float | Tensor) -> Float[Tensor, "*#b v c"]:
+        """The concrete value of perturbed logits (Maddison et al. 2017; Jang et al. 2017)."""
+        return torch.softmax(perturbed / temperature, -1)
+
     def states(self) -> Float[Tensor, "n v c"]:
         """All choices of one class for each variable, c**v of them."""
         v, c = self.logits.shape[-2:]

@@ -6,9 +6,10 @@ from typing import Literal, NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+from vae_fn import tree
 from vae_fn.distributions import Distribution, is_discrete
 from vae_fn.gradients.problem import Problem
-from vae_fn.gradients.wires import Info, Rule
+from vae_fn.gradients.wires import Info, Pulled, Rule
 from vae_fn.types import Params, Tree
 
 Latents = Literal["continuous", "discrete", "any"]
@@ -68,6 +69,70 @@ class Estimator(NamedTuple):
     rule: Rule | None = None
     q_follows: str | None = None
     breaks: Callable[[Problem, Params, int], Tree] | None = None
+
+
+def stateless(
+    name: str,
+    pull: Callable[[Problem, Params, Tree], Pulled],
+    *,
+    unbiased_for: str,
+    latents: Latents,
+    min_samples: int = 1,
+    importance_weighted: bool = False,
+    evaluations: Callable[[Distribution, int], Evaluations] = once_each,
+    noise_like: Callable[[Distribution, int], Tree] = lambda q, samples: q.noise_like((samples,)),
+    rule: Rule | None = None,
+    q_follows: str | None = None,
+    breaks: Callable[[Distribution, int], Tree] | None = None,
+    check: Callable[[Problem], None] = lambda problem: None,
+) -> Estimator:
+    """The estimator that is `pull(problem, params, noise)`, and has no state.
+
+    `noise_like(q, samples)` and `breaks(q, samples)` are the estimator's as functions of q. `check(problem)` may refuse
+    a problem for which it means nothing; it looks at which parts there are, never at values.
+
+    Raises:
+        ValueError: from `noise_like` and `estimate`, for fewer than `min_samples` samples, or for latents that it does
+            not take.
+    """
+
+    def init(problem: Problem, params: Params) -> Tree:
+        check(problem)
+        check_latents(name, latents, tree.shapes_of(problem.q, params))
+        return ()
+
+    def specify(problem: Problem, params: Params, samples: int) -> Tree:
+        check_samples(name, samples, min_samples)
+        q = tree.shapes_of(problem.q, params)
+        check_latents(name, latents, q)
+        return noise_like(q, samples)
+
+    def estimate(problem: Problem, params: Params, noise: Tree, state: Tree) -> Estimate:
+        check(problem)
+        for leaf in tree.leaves(noise)[:1]:
+            check_samples(name, leaf.shape[0], min_samples)
+        pulled = pull(problem, params, noise)
+        check_latents(name, latents, pulled.info.posterior)
+        return Estimate(pulled.value, pulled.grads, state, pulled.info)
+
+    def jumps(problem: Problem, params: Params, samples: int) -> Tree:
+        assert breaks is not None
+        return breaks(problem.q(params), samples)
+
+    return Estimator(
+        name,
+        unbiased_for,
+        latents,
+        min_samples,
+        importance_weighted,
+        evaluations,
+        init,
+        specify,
+        estimate,
+        rule,
+        q_follows,
+        None if breaks is None else jumps,
+    )
 
 
 def check_samples(name: str, samples: int, least: int) -> None:

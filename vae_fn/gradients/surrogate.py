@@ -5,7 +5,7 @@ values, which the derivative does not see. So nothing is detached, and derivativ
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,19 +13,16 @@ from torch import Tensor
 
 from vae_fn import tree
 from vae_fn.distributions import Distribution
-from vae_fn.gradients.estimator import (
-    Estimate,
-    Estimator,
-    Evaluations,
-    Latents,
-    check_latents,
-    check_samples,
-    once_each,
-)
+from vae_fn.gradients.estimator import Estimator, Latents, stateless
 from vae_fn.gradients.problem import Problem
-from vae_fn.gradients.wires import Info, Pulled, exact_part, vjp
+from vae_fn.gradients.wires import Info, Pulled, exact_part, log_joint, log_ratio, vjp
 from vae_fn.models.objectives import PerSample
 from vae_fn.types import Params, Tree
+
+
+def mean(log_weights: PerSample) -> Float[Tensor, "*b"]:
+    """The mean over the samples: the average of the ELBO."""
+    return log_weights.mean(0)
 
 
 class Place(NamedTuple):
@@ -36,16 +33,26 @@ class Place(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The objective's `value` `(*batch)` without its exact part; f and log-weights of the samples `(k, *batch)`."""
+    """The objective's `value` `(*batch)` without its exact part, and what `Info` tells of the samples."""
 
     value: Float[Tensor, "*b"]
     f: PerSample
     log_weights: PerSample
+    log_ratio: PerSample | tuple[()]
 
 
 Surrogate = Callable[[Problem, Place, Place, Tree], tuple[Float[Tensor, "*b"], Seen]]
 """`surrogate(problem, live, held, noise)`: what is differentiated in `live`, one number per example, and what was seen.
 """
+
+
+def weigh(
+    problem: Problem, place: Place, z: Tree, log_q: PerSample, average: Callable[[PerSample], Tensor] = mean
+) -> tuple[PerSample, Seen]:
+    """The log joint at samples z, and what is seen of them; the objective is the average of their log-weights."""
+    joint, (f, log_p) = log_joint(problem, place.params, z)
+    log_weights = joint - problem.beta * log_q
+    return joint, Seen(average(log_weights), f, log_weights, log_ratio(log_q, log_p))
 
 
 def differentiate(surrogate: Surrogate, problem: Problem, params: Params, noise: Tree) -> Pulled:
@@ -60,55 +67,15 @@ def differentiate(surrogate: Surrogate, problem: Problem, params: Params, noise:
 
 
 def from_surrogate(
-    name: str,
-    surrogate: Surrogate,
-    *,
-    unbiased_for: str,
-    latents: Latents,
-    noise_like: Callable[[Distribution, int], Tree] = lambda q, samples: q.noise_like((samples,)),
-    evaluations: Callable[[Distribution, int], Evaluations] = once_each,
-    breaks: Callable[[Distribution, int], Tree] | None = None,
-    min_samples: int = 1,
-    importance_weighted: bool = False,
-    q_follows: str | None = None,
-    check: Callable[[Problem], None] = lambda problem: None,
+    name: str, surrogate: Surrogate, *, unbiased_for: str, latents: Latents, **settings: Any
 ) -> Estimator:
-    """The stateless estimator whose gradient is that of a surrogate.
-
-    `noise_like(q, samples)` and `breaks(q, samples)` are the estimator's, as functions of q; `check` is that of
-    `from_coefficients`.
-
-    Raises:
-        ValueError: as from `from_coefficients`.
-    """
-
-    def init(problem: Problem, params: Params) -> Tree:
-        check(problem)
-        return ()
-
-    def specs(problem: Problem, params: Params, samples: int) -> Tree:
-        check_samples(name, samples, min_samples)
-        q = tree.shapes_of(problem.q, params)
-        check_latents(name, latents, q)
-        return noise_like(q, samples)
-
-    def estimate(problem: Problem, params: Params, noise: Tree, state: Tree) -> Estimate:
-        check(problem)
-        pulled = differentiate(surrogate, problem, params, noise)
-        return Estimate(pulled.value, pulled.grads, state, pulled.info)
-
-    return Estimator(
+    """The stateless estimator whose gradient is that of a surrogate; the other settings are those of `stateless`."""
+    return stateless(
         name,
-        unbiased_for,
-        latents,
-        min_samples,
-        importance_weighted,
-        evaluations,
-        init,
-        specs,
-        estimate,
-        q_follows=q_follows,
-        breaks=None if breaks is None else lambda problem, params, samples: breaks(problem.q(params), samples),
+        lambda problem, params, noise: differentiate(surrogate, problem, params, noise),
+        unbiased_for=unbiased_for,
+        latents=latents,
+        **settings,
     )
 
 
@@ -119,4 +86,4 @@ def assemble(
     exact = exact_part(problem, params, q)
     (through_q,) = pull_q(tree.add(q_grads, *exact.q_grads))
     value = sum(exact.value, start=seen.value)
-    return Pulled(value, tree.add(grads, *exact.grads, through_q), Info(q, seen.f, seen.log_weights))
+    return Pulled(value, tree.add(grads, *exact.grads, through_q), Info(q, *seen[1:]))

@@ -35,11 +35,19 @@ class Coefficients(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What an estimator saw on its way, for logs and diagnostics."""
+    """What an estimator saw on its way, for logs and diagnostics.
+
+    Attributes:
+        posterior: q.
+        f: at the samples.
+        log_weights: f + beta (log p - log q) there.
+        log_ratio: log q - log p there; () where the problem has no prior (its KL is exact, or it is a plain cost).
+    """
 
     posterior: Distribution
     f: PerSample
     log_weights: PerSample
+    log_ratio: PerSample | tuple[()]
 
 
 class Pulled(NamedTuple):
@@ -73,25 +81,34 @@ def pull(problem: Problem, params: Params, noise: Tree, rule: Rule) -> Pulled:
     q, pull_q = vjp(problem.q, params)
     z, pull_path = vjp(lambda q: q.sample(noise), q)
     log_q, pull_density = vjp(lambda q: q.log_prob_from_noise(noise, z), q)
-    joint, pull_joint, f = vjp(lambda params, z: log_joint(problem, params, z), params, z, has_aux=True)
+    joint, pull_joint, (f, log_p) = vjp(lambda params, z: log_joint(problem, params, z), params, z, has_aux=True)
     log_weights = joint - problem.beta * log_q
     value, joint_weight, path_weight, density_weight = rule(log_weights, problem.beta)
 
     grads, joint_z = pull_joint(joint_weight)
     _, pull_entropy = vjp(lambda z: q.log_prob_from_noise(noise, z), z)
     (entropy_z,) = pull_entropy(-problem.beta * joint_weight)
-    along_path = tree.map(lambda g: g * _over_event(path_weight, q), tree.add(joint_z, entropy_z))
+    along_path = tree.map(lambda g, n: g * _over_event(path_weight, n), tree.add(joint_z, entropy_z), q.event_ndim)
     (q_by_path,), (q_by_density,) = pull_path(along_path), pull_density(density_weight)
     exact = exact_part(problem, params, q)
     (encoder_grads,) = pull_q(tree.add(q_by_path, q_by_density, *exact.q_grads))
     grads = tree.add(grads, *exact.grads, encoder_grads)
-    return Pulled(sum(exact.value, start=value), grads, Info(q, f, log_weights))
+    info = Info(q, f, log_weights, log_ratio(log_q, log_p))
+    return Pulled(sum(exact.value, start=value), grads, info)
 
 
-def log_joint(problem: Problem, params: Params, z: Tree) -> tuple[PerSample, PerSample]:
-    """The log joint f + beta log p at z, and f alone."""
+def log_joint(problem: Problem, params: Params, z: Tree) -> tuple[PerSample, tuple[PerSample, PerSample | tuple[()]]]:
+    """The log joint f + beta log p at z; f and log p alone, the latter () where there is no prior."""
     f = problem.f(params, z)
-    return (f if problem.p is None else f + problem.beta * problem.p(params).log_prob(z)), f
+    if problem.p is None:
+        return f, (f, ())
+    log_p = problem.p(params).log_prob(z)
+    return f + problem.beta * log_p, (f, log_p)
+
+
+def log_ratio(log_q: PerSample, log_p: PerSample | tuple[()]) -> PerSample | tuple[()]:
+    """The log ratio log q - log p, whose mean is the KL; () where there is no prior."""
+    return log_q - log_p if isinstance(log_p, Tensor) else ()
 
 
 def exact_part(problem: Problem, params: Params, q: Distribution) -> ExactPart:
@@ -103,5 +120,5 @@ def exact_part(problem: Problem, params: Params, q: Distribution) -> ExactPart:
     return ExactPart([exact], [grads], [q_grads])
 
 
-def _over_event(weight: PerSample, q: Distribution) -> Tensor:
-    return weight.reshape(*weight.shape, *(1,) * q.event_ndim)
+def _over_event(weight: PerSample, event_ndim: int) -> Tensor:
+    return weight.reshape(*weight.shape, *(1,) * event_ndim)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vae_fn import random, tree
 from vae_fn.data import Binarisation
-from vae_fn.distributions import has_closed_form, kl, kl_monte_carlo
+from vae_fn.distributions import has_closed_form, kl
 from vae_fn.gradients import Estimate, Estimator, Problem
 from vae_fn.models import VAE
 from vae_fn.optimization.optimizers import Optimizer
@@ -136,7 +136,7 @@ def make_step(
         ascent = tree.scale(estimated.grads, 1 / estimated.value.numel())
         clipped, norm = clip_by_global_norm(tree.scale(ascent, -1.0), clip_norm)
         params, optimizer_state = optimizer.update(clipped, state.optimizer, state.params)
-        info = _info(vae, state.params, batch.context, estimated, noise["noise"], norm)
+        info = _info(vae, state.params, batch.context, estimated, norm)
         return State(params, optimizer_state, estimated.state, state.step + 1), info
 
     return Algorithm(init, noise_like, targets, estimate, step)
@@ -177,8 +177,9 @@ def _keyed(algorithm: Algorithm, example: Batch) -> Callable[[State, Batch, Stre
     return keyed
 
 
-def _info(vae: VAE, params: Params, context: Context, estimate: Estimate, noise: Tree, norm: Tensor) -> Info:
-    q, p = estimate.info.posterior, vae.prior(params, context)
-    reconstruction = estimate.info.f.mean()
-    divergence = (kl(q, p) if has_closed_form(q, p) else kl_monte_carlo(q, p, noise)).mean()
+def _info(vae: VAE, params: Params, context: Context, estimate: Estimate, norm: Tensor) -> Info:
+    q, p, seen = estimate.info.posterior, vae.prior(params, context), estimate.info
+    reconstruction = seen.f.mean()
+    ratio = seen.log_ratio
+    divergence = (ratio if isinstance(ratio, Tensor) and not has_closed_form(q, p) else kl(q, p)).mean()
     return Info(-estimate.value.mean(), reconstruction - divergence, reconstruction, divergence, norm)

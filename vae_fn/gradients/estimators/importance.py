@@ -60,10 +60,15 @@ def _sampled(problem: Problem) -> None:
         )
 
 
-def _importance(problem: Problem) -> None:
+def check_importance(problem: Problem) -> None:
+    """Refuse a problem whose log-weights are not log p(x, z) - log q(z | x).
+
+    Raises:
+        ValueError: its KL is exact, or beta is not the number 1.
+    """
     _sampled(problem)
     if isinstance(problem.beta, Tensor) or problem.beta != 1:
-        raise ValueError("the wake phase needs importance weights p(x, z) / q(z | x): set beta to the number 1")
+        raise ValueError("this estimator needs importance weights p(x, z) / q(z | x): set beta to the number 1")
 
 
 WEIGHTED: dict[str, Any] = {"importance_weighted": True, "check": _sampled}
@@ -90,5 +95,5 @@ def vimco() -> Estimator:
 def wake() -> Estimator:
     """Reweighted wake-sleep with the wake phase for q (Bornschein & Bengio 2015; Le et al. 2019)."""
     follows = "E_{p(z|x)} log q, with a bias at finite K from the self-normalised weights"
-    settings = WEIGHTED | {"check": _importance, "latents": "any"}
+    settings = WEIGHTED | {"check": check_importance, "latents": "any"}
     return from_coefficients("rws", wake_rule, unbiased_for="the K-sample bound", q_follows=follows, **settings)
