@@ -145,3 +145,53 @@ def test_gradients_are_integrated_like_anything_else():
 def test_another_tree_is_refused():
     with pytest.raises(ValueError, match="must have the tree"):
         exact(lambda e: e, torch.zeros(2), 1)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_no_expectation(bad):
+    for expected in (bad, torch.tensor([0.0, bad]).double()):
+        fn = (lambda e: e.sum()) if isinstance(expected, float) else (lambda e: torch.cat([e, e]))
+        assert exact(fn, expected, 1).status == "rejected"
+        assert exact_variance(fn, expected, 1).status == "rejected"
+
+
+@pytest.mark.parametrize("tolerance", [math.nan, -1.0])
+def test_a_tolerance_that_is_none_is_refused(tolerance):
+    with pytest.raises(ValueError, match="what is forgiven"):
+        exact(lambda e: e.sum() + 1, 0.0, 1, tolerance=tolerance)
+
+
+@pytest.mark.parametrize("total", [0.5, 2.0, math.nan])
+def test_weights_that_do_not_sum_to_one_are_refused(total):
+    rule = Nodes(torch.tensor([[1.0], [3.0]]).double(), torch.tensor([0.25, 0.75]).double() * total)
+    with pytest.raises(ValueError, match="sum to 1"):
+        moments(lambda x: x.sum(), rule)
+
+
+MEANS = {
+    random.logistic: lambda a: math.pi * a / math.sin(math.pi * a),
+    random.gumbel: lambda a: math.gamma(1 - a),
+}
+"""E exp(a x): its tail decays as exp(-(1 - a) x)."""
+
+
+@pytest.mark.parametrize("law", MEANS)
+@pytest.mark.parametrize("a", [0.1, 0.3, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 0.95])
+def test_a_tail_beyond_the_nodes_is_never_a_bias(law, a):
+    verdict = exact(lambda x: torch.exp(a * x).sum(), MEANS[law](a), Noise(law, (1,)))
+    assert verdict.status == "passed" if a <= 0.5 else verdict.status in ("passed", "inconclusive")
+
+
+def test_an_imaginary_part_is_integrated():
+    """The characteristic function of a normal, turned by a quarter."""
+
+    def fn(e):
+        return 1j * torch.exp(1j * e.sum())
+
+    assert exact(fn, 1j * math.exp(-0.5), 1).passed
+    assert exact(fn, 0j, 1).coordinate == "value[1]"
+
+
+def test_bfloat16_is_held_to_its_own_rounding():
+    assert exact(lambda e: (e.square() + 1 / 3).bfloat16(), 4 / 3, 1).passed
+    assert exact(lambda e: (e.square() + 1 / 3).bfloat16(), 3.0, 1).status == "biased"

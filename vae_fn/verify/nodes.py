@@ -26,9 +26,6 @@ Line = tuple[Float64[Tensor, " n"], Float64[Tensor, " n"]]
 LIMIT = 2**16
 """The most nodes of a product rule."""
 
-WINDOW = 40.0
-"""Where the tails of logistic and Gumbel noise are cut: exp(-40) = 4e-18 is left out."""
-
 
 class Nodes(NamedTuple):
     """A rule: the mean of `fn(noise)` is the sum of `weights * fn(noise)`.
@@ -63,15 +60,23 @@ def laplace(order: int) -> Line:
     return torch.cat([-x.flip(0), x]), torch.cat([w.flip(0), w]) / 2
 
 
+def window(order: int) -> float:
+    """Where the tails of logistic and Gumbel noise are cut: at 40.6, exp(-40.6) = 2e-18, for the order 96.
+
+    It grows with the order: what an integrand has beyond, however large, is then seen in the difference of two orders.
+    """
+    return 31 + order / 10
+
+
 def logistic(order: int) -> Line:
     """The trapezoidal rule; its error falls exponentially with the order for analytic integrands."""
-    x = torch.linspace(-WINDOW, WINDOW, 6 * order, dtype=torch.float64)
+    x = torch.linspace(-window(order), window(order), 6 * order, dtype=torch.float64)
     return x, _proportional(-x.abs() - 2 * torch.log1p(torch.exp(-x.abs())))
 
 
 def gumbel(order: int) -> Line:
     """The trapezoidal rule, as for logistic noise."""
-    x = torch.linspace(-math.log(WINDOW), WINDOW, 4 * order, dtype=torch.float64)
+    x = torch.linspace(-math.log(window(order)), window(order), 4 * order, dtype=torch.float64)
     return x, _proportional(-x - torch.exp(-x))
 
 
