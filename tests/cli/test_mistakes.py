@@ -3,6 +3,7 @@
 import pytest
 
 from vae_fn.cli.main import COMMANDS, main
+from vae_fn.run.config import PRESETS
 
 MISTAKES = [
     ("--verson", "vae-fn: error: unknown option '--verson'. Did you mean --version?"),
@@ -10,7 +11,29 @@ MISTAKES = [
     ("zzz", f"vae-fn: error: unknown command 'zzz'. Choose from: {', '.join(COMMANDS)}."),
     ("-v", "vae-fn: error: unknown option '-v'. Choose from: --help, --version."),
     ("train tutoral --epochs 3", "vae-fn train: error: unknown preset 'tutoral'. Did you mean tutorial?"),
-    ("train zzz", "vae-fn train: error: unknown preset 'zzz'. Choose from: tutorial, quick."),
+    ("train zzz", f"vae-fn train: error: unknown preset 'zzz'. Choose from: {', '.join(PRESETS)}."),
+    (
+        "train bernoulli-200 --estimator dreg",
+        "vae-fn train: error: the dreg estimator differentiates samples, and bernoulli latents have no gradient: use "
+        "--estimator rloo --samples 2 or more",
+    ),
+    (
+        "train --latent-family bernoulli-2",
+        "vae-fn train: error: the pathwise estimator differentiates samples, and bernoulli-2 latents have no gradient: "
+        "use --estimator rloo --samples 2 or more",
+    ),
+    (
+        "train categorical-20x10 --classes 1",
+        "vae-fn train: error: a variable with 1 classes says nothing: use --classes 2 or more",
+    ),
+    (
+        "train --classes 3",
+        "vae-fn train: error: classes does nothing with normal latents: use --latent-family categorical",
+    ),
+    (
+        "train bernoulli-200 --free-bits 1",
+        "vae-fn train: error: free_bits is there for normal latents, not for bernoulli ones: use --free-bits 0",
+    ),
     ("train --preset quick", "vae-fn train: error: a preset has no --: it comes first, as in `vae-fn train tutorial`."),
     ("train --epoch 3", "vae-fn train: error: unknown option '--epoch'. Did you mean --epochs?"),
     ("train quick --epcohs=3", "vae-fn train: error: unknown option '--epcohs'. Did you mean --epochs?"),

@@ -2,6 +2,7 @@
 
 from vae_fn.distributions.bernoulli import Bernoulli as Bernoulli
 from vae_fn.distributions.categorical import Categorical as Categorical
+from vae_fn.distributions.central import central as central
 from vae_fn.distributions.kinds import is_discrete as is_discrete
 from vae_fn.distributions.kl import NoClosedFormError as NoClosedFormError
 from vae_fn.distributions.kl import has_closed_form as has_closed_form

@@ -12,8 +12,7 @@ from vae_fn.data import Binarisation
 from vae_fn.distributions import Distribution, NoClosedFormError, has_closed_form, kl, kl_by_dimension, log_ratio
 from vae_fn.models import VAE
 from vae_fn.models.objectives import forward
-from vae_fn.random import Noise
-from vae_fn.types import Key, Params, Pixels
+from vae_fn.types import Key, Params, Pixels, Tree
 
 
 class Evaluation(NamedTuple):
@@ -80,17 +79,19 @@ def _terms(
     noise_keys: Key,
     target_keys: Key,
     binarisation: Binarisation,
-    noise_like: Noise,
+    noise_like: Tree,
 ) -> Float64[Tensor, "terms b"]:
     """Reconstruction, KL, the variance of one draw of the ELBO, and the KL of each dimension, for each example."""
     targets = binarisation.apply(pixels, random.draw(target_keys, binarisation.noise_like(tuple(pixels.shape[1:]))))
     x = targets.to(_wide(params))
-    noise = random.draw(noise_keys, noise_like).movedim(1, 0)
-    runs = [forward(vae, params, x, some) for some in noise.split(DRAWS)]
+    noise = tree.map(lambda each: each.movedim(1, 0), random.draw(noise_keys, noise_like))
+    draws = tree.leaves(noise)[0].shape[0]
+    some = [tree.map(lambda each: each[first : first + DRAWS], noise) for first in range(0, draws, DRAWS)]  # noqa: B023
+    runs = [forward(vae, params, x, few) for few in some]
     reconstruction = torch.cat([run.log_likelihood for run in runs]).double()
     q, p = runs[0].posterior, runs[0].prior
     divergence = kl(q, p).expand_as(reconstruction) if has_closed_form(q, p) else log_ratio(q, p, noise)
-    variance = (reconstruction - divergence.double()).var(0) if len(noise) > 1 else torch.zeros_like(reconstruction[0])
+    variance = (reconstruction - divergence.double()).var(0) if draws > 1 else torch.zeros_like(reconstruction[0])
     return torch.stack(
         [reconstruction.mean(0), divergence.double().mean(0), variance, *_kl_by_dimension(q, p)],
     )

@@ -101,8 +101,17 @@ def checksum(dataset: Dataset) -> int:
 
 
 def make_model(config: TrainConfig, shape: Shape) -> VAE:
-    """The tutorial's model at the run's widths, for images of a shape."""
-    return models.tutorial(config.latents, config.hidden, math.prod(shape))
+    """The model of the run's kind of latents, at its widths, for images of a shape."""
+    pixels, between = math.prod(shape), (config.hidden, config.hidden) if config.hidden else ()
+    match config.latent_family:
+        case "normal":
+            return models.tutorial(config.latents, config.hidden, pixels)
+        case "bernoulli":
+            return models.bernoulli_latents(config.latents, between, pixels)
+        case "bernoulli-2":
+            return models.layered_bernoulli_latents((config.latents, config.latents), between, pixels)
+        case "categorical":
+            return models.categorical_latents(config.latents, config.classes, between, pixels)
 
 
 def make_streams(config: TrainConfig) -> Streams:
@@ -115,6 +124,8 @@ def make_algorithm(
 ) -> Algorithm:
     """The training algorithm of a run."""
     pose, estimator = POSED[config.estimator]
+    if config.latent_family == "bernoulli-2":
+        pose = gradients.elbo_sampled_problem  # layers have no KL in closed form
     if config.free_bits:
         pose = _with_free_bits(config.free_bits)
     algorithm = make_step(

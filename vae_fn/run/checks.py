@@ -6,7 +6,10 @@ from typing import Any
 
 from vae_fn.errors import UserError
 
-LARGEST = {"latents": 65_536, "samples": 65_536, "evaluation_draws": 65_536, "key": 2**63 - 1}
+LARGEST = {
+    **dict.fromkeys(("latents", "classes", "hidden", "samples", "evaluation_draws"), 65_536),
+    "key": 2**63 - 1,
+}
 """The largest values of what takes up memory, and the last seed."""
 
 LARGEST_NUMBER = 1e30
@@ -14,6 +17,9 @@ LARGEST_NUMBER = 1e30
 
 IMPORTANCE_WEIGHTED = ("iwae", "dreg", "vimco", "rws")
 """Estimators of the importance-weighted bound."""
+
+THROUGH_SAMPLES = ("pathwise", "pathwise-sampled", "stl", "iwae", "dreg")
+"""Estimators that differentiate samples, which discrete latents do not allow."""
 
 LEAVE_ONE_OUT = ("rloo", "vimco")
 """Estimators whose baseline for one sample is the mean over the others."""
@@ -39,23 +45,24 @@ def check_name(name: str) -> None:
 def check_ranges(config: Any) -> None:
     """Check each number by itself."""
     positive = (
-        *("epochs", "batch_size", "learning_rate", "latents", "samples", "log_every", "evaluation_draws", "keep_last"),
+        *("epochs", "batch_size", "learning_rate", "latents", "classes", "samples", "log_every"),
+        *("evaluation_draws", "keep_last"),
     )
     not_negative = (
         *("warmup_steps", "weight_decay", "clip_norm", "beta", "kl_warmup", "free_bits", "key"),
-        *("held_out", "checkpoint_every"),
+        *("held_out", "checkpoint_every", "hidden"),
     )
+    if config.latent_family == "normal" and (config.hidden % 8 or not 8 <= config.hidden <= LARGEST["hidden"]):
+        raise ConfigError(
+            "hidden must be a positive multiple of 8 (the last hidden layer is hidden/8 wide), at most "
+            f"{LARGEST['hidden']}, not {config.hidden}"
+        )
     for name in positive + not_negative:
         value, lowest = getattr(config, name), "positive" if name in positive else "0 or more"
         if not math.isfinite(value) or value < 0 or (value == 0 and name in positive):
             raise ConfigError(f"{name} must be {lowest} and finite, not {value!r}")
         if value > LARGEST.get(name, LARGEST_NUMBER):
             raise ConfigError(f"{name} must be at most {LARGEST.get(name, LARGEST_NUMBER):g}, not {value!r}")
-    if config.hidden < 8 or config.hidden % 8 or config.hidden > LARGEST["latents"]:
-        raise ConfigError(
-            "hidden must be a positive multiple of 8 (the last hidden layer is hidden/8 wide), at most "
-            f"{LARGEST['latents']}, not {config.hidden}"
-        )
 
 
 def check_places(config: Any) -> None:
@@ -67,6 +74,26 @@ def check_places(config: Any) -> None:
             raise ConfigError(f"{place} must be a path of printable characters, not {text!r}")
     if not re.fullmatch(r"cpu|(cuda|mps|xpu)(:\d{1,3})?", config.device, re.ASCII):
         raise ConfigError(f"device {config.device!r} is unknown: use cpu, cuda, cuda:1, mps or xpu")
+
+
+def check_latents(config: Any) -> None:
+    """Check what does not go with the kind of the latents."""
+    family = config.latent_family
+    if family != "categorical" and config.classes != 10:
+        raise ConfigError(f"classes does nothing with {family} latents: use --latent-family categorical")
+    if family == "categorical" and config.classes < 2:
+        raise ConfigError(f"a variable with {config.classes} classes says nothing: use --classes 2 or more")
+    if family == "categorical" and config.latents * config.classes > LARGEST["latents"]:
+        raise ConfigError(f"latents times classes must be at most {LARGEST['latents']}: lower one of them")
+    if family == "normal":
+        return
+    if config.estimator in THROUGH_SAMPLES:
+        raise ConfigError(
+            f"the {config.estimator} estimator differentiates samples, and {family} latents have no gradient: use "
+            "--estimator rloo --samples 2 or more"
+        )
+    if config.free_bits:
+        raise ConfigError(f"free_bits is there for normal latents, not for {family} ones: use --free-bits 0")
 
 
 def check_combinations(config: Any) -> None:

@@ -14,12 +14,17 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import tomli_w
 from tyro.conf import Suppress
 
-from vae_fn.run.checks import ConfigError, check_combinations, check_places, check_ranges
+from vae_fn.run.checks import ConfigError, check_combinations, check_latents, check_places, check_ranges
 
 Estimator = Literal["pathwise", "pathwise-sampled", "stl", "rloo", "iwae", "dreg", "vimco", "rws"]
 
+Preset = Literal["tutorial", "quick", "bernoulli-200", "bernoulli-2x200", "categorical-20x10"]
+
 DATA_NAMES = ("mnist", "fashion-mnist", "kmnist", "emnist")
 """Data sets that have a name; anything else is a path."""
+
+LATER = ("latent_family", "classes")
+"""Settings that old runs do not have: their defaults are what those runs did."""
 
 _CONVERT: Mapping[Any, Callable[[Any], Any]] = {Path: Path, float: float}
 
@@ -28,7 +33,7 @@ _CONVERT: Mapping[Any, Callable[[Any], Any]] = {Path: Path, float: float}
 class TrainConfig:
     """The settings of one training run; every value is checked when the object is made."""
 
-    preset: Annotated[Literal["tutorial", "quick"], Suppress] = "tutorial"
+    preset: Annotated[Preset, Suppress] = "tutorial"
     """Preset that the other settings started from."""
     data: str = "mnist"
     """Images: mnist, fashion-mnist, kmnist, emnist, or the path of a .npy, a .npz or a folder of IDX files."""
@@ -48,10 +53,15 @@ class TrainConfig:
     """Largest norm of the whole gradient, in nats per image; longer ones are scaled down to it. 0 turns this off."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     """Optimizer."""
+    latent_family: Literal["normal", "bernoulli", "bernoulli-2", "categorical"] = "normal"
+    """Kind of the latents: normal, bits in one or in two stochastic layers, or one-hot variables."""
     latents: int = 2
-    """Dimensions of the latent code z."""
+    """Dimensions of the latent code z: numbers, bits of each layer, or one-hot variables."""
+    classes: int = 10
+    """Classes of each one-hot variable (categorical only)."""
     hidden: int = 512
-    """Width h of the widest hidden layer; the layers are h, h/2, h/4 and h/8 wide. A multiple of 8."""
+    """Width h of the widest hidden layer: with normal latents the layers are h, h/2, h/4 and h/8 wide, h a multiple of
+    8; with others there are two of width h, and 0 makes the networks linear."""
     beta: float = 1.0
     """Weight of the KL term; 1 is the ELBO itself."""
     kl_warmup: int = 0
@@ -99,6 +109,7 @@ class TrainConfig:
             object.__setattr__(self, "data", whole)
         check_ranges(self)
         check_places(self)
+        check_latents(self)
         check_combinations(self)
 
     @property
@@ -114,7 +125,7 @@ def to_toml(config: TrainConfig) -> str:
 
 
 def from_toml(text: str) -> TrainConfig:
-    """Read what `to_toml` wrote.
+    """Read what `to_toml` wrote, or wrote before the settings in `LATER` were there.
 
     Raises:
         ConfigError: The text is no TOML, a setting is missing, unknown, of a wrong type or out of range.
@@ -127,7 +138,7 @@ def from_toml(text: str) -> TrainConfig:
     types = field_types(TrainConfig)
     if unknown := [key for key in table if key not in types]:
         raise ConfigError(f"unknown setting {unknown[0]!r}: remove it, or see `vae-fn train --help` for the names")
-    if missing := [name for name in types if name not in table and name != "name"]:
+    if missing := [name for name in types if name not in table and name not in ("name", *LATER)]:
         raise ConfigError(f"the setting {missing[0]!r} is missing: add it")
     return TrainConfig(**{name: _typed(name, types[name], value) for name, value in table.items()})
 
@@ -179,14 +190,36 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
     return _CONVERT[kind](value) if kind in _CONVERT else value
 
 
+def _discrete(preset: Preset, family: Any, *, latents: int, samples: int) -> TrainConfig:
+    return TrainConfig(
+        preset,
+        batch_size=125,
+        held_out=5_000,
+        weight_decay=0.0,
+        clip_norm=0.0,
+        latent_family=family,
+        latents=latents,
+        hidden=0,
+        estimator="rloo",
+        samples=samples,
+        binarise="dynamic",
+    )
+
+
 PRESETS: dict[str, TrainConfig] = {
     "tutorial": TrainConfig(),
     "quick": TrainConfig(preset="quick", epochs=5, batch_size=125, held_out=5_000),
+    "bernoulli-200": _discrete("bernoulli-200", "bernoulli", latents=200, samples=4),
+    "bernoulli-2x200": _discrete("bernoulli-2x200", "bernoulli-2", latents=200, samples=4),
+    "categorical-20x10": _discrete("categorical-20x10", "categorical", latents=20, samples=4),
 }
 """Named starting points; the first is the default."""
 
 PRESET_HELP = {
     "tutorial": "the tutorial's hyper-parameters, 50 epochs on all 60,000 images",
     "quick": "the same in a minute or so: 5 epochs on 55,000 images in batches of 125, 5,000 images held out",
+    "bernoulli-200": "200 bits, linear encoder and decoder, black and white pixels, 50 epochs",
+    "bernoulli-2x200": "the same with two layers of 200 bits",
+    "categorical-20x10": "the same with 20 variables of 10 classes",
 }
 """One line on each preset."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from vae_fn import tree
-from vae_fn.distributions import Distribution, has_closed_form, kl
+from vae_fn.distributions import BottomUp, Distribution, TopDown, has_closed_form, kl
 from vae_fn.models import VAE
 from vae_fn.training.step import Algorithm, Batch, State
 from vae_fn.types import Shape, Tree
@@ -99,18 +99,18 @@ def diagnose(algorithm: Algorithm, vae: VAE, state: State, batch: Batch, noise: 
 _KEPT = ("params", "optimizer", "estimator")
 
 
-def _forward(vae: VAE, state: State, batch: Batch, x: Tensor, noise: Tensor) -> list[Finding]:
+def _forward(vae: VAE, state: State, batch: Batch, x: Tensor, noise: Tree) -> list[Finding]:
     params, context = state.params, batch.context
     q, encoder = _with_layers(lambda: vae.posterior(params, x, context))
     z, p = q.sample(noise), vae.prior(params, context)
     likelihood, decoder = _with_layers(lambda: vae.likelihood(params, z, context))
-    examples, samples = (len(x),), (len(z), len(x))
+    examples, samples = (len(x),), (len(tree.leaves(z)[0]), len(x))
     densities = {"log p(x|z)": likelihood.log_prob(x), "log q(z|x)": q.log_prob_from_noise(noise, z)}
     return [
         *_each({"posterior": encoder}, examples),
-        *_fields("posterior", q, examples),
+        *_fields("posterior", _by_layer(q, z), samples, examples),
         *_each({"z": z}, samples),
-        *_fields("prior", p, examples),
+        *_fields("prior", _by_layer(p, z), samples, examples),
         *_each({"likelihood": decoder}, examples),
         *_fields("likelihood", likelihood, samples),
         *_each(densities, samples),
@@ -127,10 +127,18 @@ def _with_layers(call: Callable[[], Distribution]) -> tuple[Distribution, dict[s
     return result, {f"layer {names[layer]} {type(layer).__name__}": out for layer, out in calls if names[layer]}
 
 
-def _fields(name: str, distribution: Distribution, batch: Shape) -> list[Finding]:
-    """The tensors of a distribution; one without axes for the batch belongs to no example."""
-    found = tree.flat_names({name: distribution}).items()
-    return [_look(path, leaf, batch if leaf.ndim > len(batch) else ()) for path, leaf in found]
+def _by_layer(q: Distribution, z: Tree) -> Tree:
+    """The distribution of each layer at z, or the one that there is."""
+    return q.layers(z) if isinstance(q, BottomUp | TopDown) else q
+
+
+def _fields(name: str, distributions: Tree, *batches: Shape) -> list[Finding]:
+    """The tensors of distributions; one that begins with none of these batches belongs to no example."""
+
+    def batch_of(leaf: Tensor) -> Shape:
+        return next((b for b in batches if leaf.ndim > len(b) and tuple(leaf.shape[: len(b)]) == b), ())
+
+    return [_look(path, leaf, batch_of(leaf)) for path, leaf in tree.flat_names({name: distributions}).items()]
 
 
 def _each(values: Tree, batch: Shape = ()) -> list[Finding]:
