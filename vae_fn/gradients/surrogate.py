@@ -47,12 +47,36 @@ Surrogate = Callable[[Problem, Place, Place, Tree], tuple[Float[Tensor, "*b"], S
 
 
 def weigh(
-    problem: Problem, place: Place, z: Tree, log_q: PerSample, average: Callable[[PerSample], Tensor] = mean
+    problem: Problem, params: Params, z: Tree, log_q: PerSample, average: Callable[[PerSample], Tensor] = mean
 ) -> tuple[PerSample, Seen]:
     """The log joint at samples z, and what is seen of them; the objective is the average of their log-weights."""
-    joint, (f, log_p) = log_joint(problem, place.params, z)
+    joint, (f, log_p) = log_joint(problem, params, z)
     log_weights = joint - problem.beta * log_q
     return joint, Seen(average(log_weights), f, log_weights, log_ratio(log_q, log_p))
+
+
+def pull_held(
+    problem: Problem,
+    params: Params,
+    draw: Callable[[Distribution], Tree],
+    through_q: Callable[[Distribution, Distribution, Tree, Seen], Float[Tensor, "*b"]],
+) -> Pulled:
+    """The estimate in which samples are held: the mean of their joints is pulled, and q by a surrogate of its own.
+
+    Args:
+        problem: what is estimated.
+        params: where.
+        draw: z, `(k, *batch, *event)`, from q.
+        through_q: `through_q(live, q, z, seen)`, whose derivative in `live` is q's gradient.
+    """
+    q, pull_q = vjp(problem.q, params)
+    z = draw(q)
+    log_q = q.log_prob(z)
+    joint, pull_joint, seen = vjp(lambda params: weigh(problem, params, z, log_q), params, has_aux=True)
+    (grads,) = pull_joint(torch.full_like(joint, 1 / len(joint)))
+    total, pull_total = vjp(lambda live: through_q(live, q, z, seen), q)
+    (q_grads,) = pull_total(torch.ones_like(total))
+    return assemble(problem, params, q, pull_q, seen, grads, q_grads)
 
 
 def differentiate(surrogate: Surrogate, problem: Problem, params: Params, noise: Tree) -> Pulled:
