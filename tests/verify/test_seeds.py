@@ -1,6 +1,7 @@
 """Keys hashed from what is tested: the same claim the same key, anything else another."""
 
 import functools
+import shlex
 
 import pytest
 import torch
@@ -66,4 +67,21 @@ def test_the_replay_line_runs_this_test_again(monkeypatch):
     monkeypatch.setenv(seeds.EPOCH, "a date")
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
     monkeypatch.setattr("sys.argv", ["/some/where/check.py", "--option", "a b"])
-    assert replay_line() == "VAE_FN_EPOCH='a date' check.py --option 'a b'"
+    assert replay_line() == "VAE_FN_EPOCH='a date' python /some/where/check.py --option 'a b'"
+    monkeypatch.setattr("sys.argv", ["/some/where/bin/vae-fn", "verify", "a.py:b"])
+    assert replay_line() == "VAE_FN_EPOCH='a date' vae-fn verify a.py:b"
+    for words in (["-m", "package", "word"], ["-c", "code()"]):
+        first = "/some/where/package/__main__.py" if words[0] == "-m" else words[0]
+        monkeypatch.setattr("sys.argv", [first, *words[2:]])
+        monkeypatch.setattr("sys.orig_argv", ["/some/where/python", *words])
+        assert replay_line() == f"VAE_FN_EPOCH='a date' {shlex.join(['python', *words])}"
+
+
+@pytest.mark.parametrize("test", ["a/b.py::test_c", "a/b.py::TestC::test_d[x@y-1]", "a@b.py::test_c[[]]", "a.py::t[@]"])
+def test_the_group_of_a_worker_is_no_part_of_a_test(test, monkeypatch):
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", f"{test} (call)")
+    assert replay_line() == f"VAE_FN_EPOCH=0 {shlex.join(['pytest', test])}"
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    assert replay_line() == f"VAE_FN_EPOCH=0 {shlex.join(['pytest', test])}"
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", f"{test}@a group (call)")
+    assert replay_line() == f"VAE_FN_EPOCH=0 {shlex.join(['pytest', test])}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -51,8 +52,25 @@ def name_of(fn: Callable, name: str | None) -> str:
 def replay_line() -> str:
     """The command that runs what is running now again, with the same keys."""
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-    words = ["pytest", test] if test else [os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]]
+    words = ["pytest", _without_group(test)] if test else _command()
     return f"{EPOCH}={shlex.quote(epoch())} {shlex.join(words)}"
+
+
+def _without_group(test: str) -> str:
+    """A test's name without the `@group` that a worker of pytest-xdist adds to it (--dist loadgroup)."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return test
+    return re.sub(r"(::\w+(\[.*\])?)@.*$", r"\1", test, flags=re.DOTALL)
+
+
+def _command() -> list[str]:
+    """The words of this process's command: an installed command by its name, a file or a module by Python."""
+    program = sys.argv[0]
+    if program.endswith(".py") and os.path.basename(program) != "__main__.py":
+        return ["python", *sys.argv]
+    if program in ("", "-c", "-m") or program.endswith(".py"):
+        return ["python", *sys.orig_argv[1:]]
+    return [os.path.basename(program), *sys.argv[1:]]
 
 
 def _bytes(leaf: Tensor) -> bytes:

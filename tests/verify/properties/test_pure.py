@@ -122,3 +122,65 @@ def test_many_faults_are_counted():
     verdict = verify.pure(lambda *xs: [x.add_(1) for x in xs], *(torch.zeros(1) for _ in range(5)))
     assert verdict.detail.count(";") == 3
     assert "and 12 more" in verdict.detail
+
+
+COUNTS, LOG, ARRAY, CACHE = {"calls": 0}, [], np.zeros(2), {}
+
+
+def counts(x):
+    COUNTS["calls"] += 1
+    return x * 2
+
+
+def logs(x):
+    LOG.append("called")
+    return x * 2
+
+
+def adds(x):
+    ARRAY[0] += 1
+    return x * 2
+
+
+def caches(x):
+    CACHE.setdefault("two", 2.0)
+    return x * CACHE["two"]
+
+
+class Called:
+    def __init__(self):
+        self.calls, self.layer, self.mean = 0, nn.BatchNorm1d(2), torch.zeros(2)
+
+    def counting(self, x):
+        self.calls += 1
+        return x * 2
+
+    def rebinding(self, x):
+        self.name = f"{getattr(self, 'name', '')}."
+        return x * 2
+
+    def __call__(self, x):
+        self.layer(x)
+        return x * 2
+
+
+def counter():
+    calls = 0
+
+    def fn(x):
+        nonlocal calls
+        calls += 1
+        return x * 2
+
+    return fn
+
+
+@pytest.mark.parametrize("fn", [counts, logs, adds, Called().counting, Called().rebinding, Called(), counter()])
+def test_a_state_is_seen_before_it_has_consequences(fn):
+    verdict = verify.pure(fn, normals(0, 3, 2))
+    assert verdict.status == "rejected"
+    assert "state in" in verdict.detail or "that it holds itself" in verdict.detail
+
+
+def test_a_cache_is_no_state():
+    assert verify.pure(caches, torch.ones(2)).passed

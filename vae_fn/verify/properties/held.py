@@ -1,12 +1,16 @@
-"""The tensors that a function holds without being given them: in closures, globals, bound objects and modules."""
+"""What a function holds without being given it: in closures, globals, bound objects and modules."""
 
 import functools
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+
+PLAIN = (int, float, complex, str, bytes, type(None), np.ndarray)
+"""What is no tensor and can still keep a state."""
 
 
 def held_tensors(fn: Callable) -> dict[str, Tensor]:
@@ -14,14 +18,27 @@ def held_tensors(fn: Callable) -> dict[str, Tensor]:
 
     Functions that it closes over are looked into, those that it finds as globals are not.
     """
-    found: dict[str, Tensor] = {}
+    return {name: leaf for name, leaf in _leaves(fn).items() if isinstance(leaf, Tensor)}
+
+
+def held_numbers(fn: Callable) -> dict[str, Any]:
+    """The same for numbers, words and arrays of numpy, each as what tells it from others."""
+    found = {name: leaf for name, leaf in _leaves(fn).items() if isinstance(leaf, PLAIN)}
+    return {name: leaf.tobytes() if isinstance(leaf, np.ndarray) else repr(leaf) for name, leaf in found.items()}
+
+
+def _leaves(fn: Callable) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for name, value in _held(fn, set()):
-        if isinstance(value, nn.Module):
-            found |= {f"{name}.{path}": leaf for path, leaf in value.state_dict(keep_vars=True).items()}
-        else:
-            pairs, _ = pytree.tree_flatten_with_path(value)
-            found |= {f"{name}{pytree.keystr(path)}": leaf for path, leaf in pairs}
-    return {name: leaf for name, leaf in found.items() if isinstance(leaf, Tensor)}
+        pairs, _ = pytree.tree_flatten_with_path(value)
+        for path, leaf in pairs:
+            place = f"{name}{pytree.keystr(path)}"
+            found |= _of_module(place, leaf) if isinstance(leaf, nn.Module) else {place: leaf}
+    return found
+
+
+def _of_module(name: str, module: nn.Module) -> dict[str, Tensor]:
+    return {f"{name}.{path}": leaf for path, leaf in module.state_dict(keep_vars=True).items()}
 
 
 def _held(fn: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
@@ -43,3 +60,5 @@ def _held(fn: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
             yield name, value
             if name in outside.nonlocals and callable(value):
                 yield from _held(value, seen)
+    elif inspect.isfunction(inspect.getattr_static(type(fn), "__call__", None)):
+        yield from _held(fn.__call__, seen)

@@ -13,7 +13,7 @@ from vae_fn.types import Tree
 from vae_fn.verify.coordinates import as_tensors
 from vae_fn.verify.properties.arguments import arguments
 from vae_fn.verify.properties.generators import watched_generators
-from vae_fn.verify.properties.held import held_tensors
+from vae_fn.verify.properties.held import held_numbers, held_tensors
 from vae_fn.verify.properties.results import differing_shapes
 from vae_fn.verify.seeds import name_of
 from vae_fn.verify.verdict import Verdict
@@ -26,9 +26,10 @@ def pure(fn: Callable[..., Tree], *args: Tree, name: str | None = None) -> Verdi
     """Check that a function changes nothing and that a second call gives the same bits.
 
     It must leave alone its arguments, bit for bit and with the memory around them; the tensors that it holds itself
-    (closures, buffers of modules); and the global generators of torch, numpy and Python, which are put back. (Python's
-    may advance where nothing comes of it: type checkers at run time sample from it.) Its result must share no memory
-    with its arguments: their owner may overwrite either.
+    (closures, globals, buffers of modules); and the global generators of torch, numpy and Python, which are put back.
+    (Python's may advance where nothing comes of it: type checkers at run time sample from it.) Numbers, words and lists
+    that it holds may change at the first call, as a cache does, and not at the second, as a counter does. Its result
+    must share no memory with its arguments: their owner may overwrite either.
 
     Args:
         fn: called twice.
@@ -46,7 +47,9 @@ def pure(fn: Callable[..., Tree], *args: Tree, name: str | None = None) -> Verdi
         first = as_tensors(fn(*args))
         bits = tree.map(_bits, first)
         after = {kind: _memory(leaves) for kind, leaves in watched.items()}
+        kept = held_numbers(fn)
         second = as_tensors(fn(*args))
+        later = held_numbers(fn)
 
     differences = _repeated(second, first, bits)
     drawn = [each for each in used if each != "Python" or differences]
@@ -54,6 +57,7 @@ def pure(fn: Callable[..., Tree], *args: Tree, name: str | None = None) -> Verdi
     for kind in watched:
         changed = [leaf for leaf, was in before[kind].items() if after[kind][leaf] != was]
         faults += [Fault(f"it changes the {kind} {leaf}", leaf) for leaf in changed]
+    faults += [Fault(f"it keeps a state in {name}", name) for name in _changed(kept, later)]
     if not _same_leaves(structure, pytree.tree_flatten(args)):
         faults.append(Fault("it puts other leaves into a container among its arguments: build a new one"))
     faults += [
@@ -82,6 +86,11 @@ def _repeated(second: Tree, first: Tree, bits: Tree) -> list[Fault]:
     again = tree.flat_names(tree.map(_bits, second))
     changed = [name or "value" for name, was in tree.flat_names(bits).items() if not torch.equal(was, again[name])]
     return [Fault(f"a second call gives other bits of {name}: it keeps a state", name) for name in changed]
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The names whose value has changed, or that only one side has."""
+    return [name for name in {**before, **after} if before.get(name) != after.get(name)]
 
 
 def _bits(leaf: Tensor) -> Tensor:
