@@ -172,6 +172,11 @@ def test_drawn_data_have_the_variance_of_the_model_in_every_direction():
     assert not verify.mean(half_squared_gaps, torch.tensor([1.0, 0.5]), name="another variance").passed
 
 
+def test_directions_have_the_same_sign_on_every_machine():
+    weight = LinearVAE(3, dim=6, perturbation=0.0).make().params["decoder"]["weight"]
+    assert (weight.gather(0, weight.abs().argmax(0, keepdim=True)) > 0).all()
+
+
 def test_mnist_s_own_principal_components():
     posed = LinearVAE(3, "mnist", 784, 64, perturbation=0.0).make()
     torch.testing.assert_close(posed.data, load_mnist().train.images[:64].double() / 255, rtol=0, atol=1e-7)

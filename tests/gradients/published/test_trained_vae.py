@@ -21,6 +21,7 @@ def test_two_gaussian_latents_are_integrated():
     for pose in ({}, {"pose": elbo_problem}):
         posed = trained_vae(vae, params, x.unsqueeze(0), **pose)
         problem = posed.pose(x)
+        assert (problem.exact is None) == (not pose)
 
         def value(params, problem=problem):
             total = over_line(problem)(params)

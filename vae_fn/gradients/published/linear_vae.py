@@ -96,18 +96,17 @@ def optimum(data: Data, latents: int, variance: float | None = None) -> Params:
     """
     mean = data.mean(0)
     eigenvalues, directions = torch.linalg.eigh(torch.cov(data.T, correction=0))
-    if variance is None:
-        variance = eigenvalues[:-latents].mean().item()
-    if variance < 1e-12 * eigenvalues[-1]:
+    noise = eigenvalues[:-latents].mean().item() if variance is None else variance
+    if noise < 1e-12 * eigenvalues[-1]:
         raise UserError(f"these data lie in {latents} dimensions: set fewer latents, or a variance")
     kept, directions = eigenvalues[-latents:].flip(-1), _signed(directions[:, -latents:].flip(-1))
-    excess = (kept - variance).clamp(min=0)
-    posterior_variance = variance / (excess + variance)
+    excess = (kept - noise).clamp(min=0)
+    posterior_variance = noise / (excess + noise)
     weight = directions * excess.sqrt()
-    to_loc = (weight * posterior_variance / variance).T
+    to_loc = (weight * posterior_variance / noise).T
     return {
         "encoder": {"weight": to_loc, "bias": -to_loc @ mean, "log_scale": 0.5 * posterior_variance.log()},
-        "decoder": {"weight": weight, "bias": mean, "log_scale": 0.5 * torch.full_like(mean[:1], variance).log()},
+        "decoder": {"weight": weight, "bias": mean, "log_scale": 0.5 * torch.full_like(mean[:1], noise).log()},
     }
 
 
