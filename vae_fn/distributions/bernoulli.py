@@ -62,8 +62,14 @@ class Bernoulli(NamedTuple):
         up, down = F.softplus(logit + F.softplus(self.logits)), -F.softplus(F.softplus(-self.logits) - logit)
         return torch.where(value > 0.5, up, down)
 
+    def noise_given(self, value: Float[Tensor, "*#b d"], perturbed: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b d"]:
+        """The noise at which `perturb_given` gives these perturbed logits: its inverse."""
+        up = torch.log(torch.expm1(perturbed.abs())) - F.softplus(self.logits)
+        down = F.softplus(-self.logits) - torch.log(torch.expm1(perturbed.abs()))
+        return torch.sigmoid(torch.where(value > 0.5, up, down))
+
     def relax(self, perturbed: Float[Tensor, "*#b d"], temperature: float | Tensor) -> Float[Tensor, "*#b d"]:
-        """The binary concrete value of perturbed logits (Maddison et al. 2017): `sample` as the temperature falls to 0."""
+        """The binary concrete value of perturbed logits (Maddison et al. 2017)."""
         return torch.sigmoid(perturbed / temperature)
 
     def states(self) -> Float[Tensor, "n d"]:

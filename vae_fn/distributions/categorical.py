@@ -64,6 +64,15 @@ class Categorical(NamedTuple):
         others = -torch.logaddexp(-(self.logits + noise), -largest)
         return torch.where(value > 0.5, largest, others)
 
+    def noise_given(
+        self, value: Float[Tensor, "*#b v c"], perturbed: Float[Tensor, "*#b v c"]
+    ) -> Float[Tensor, "*#b v c"]:
+        """The noise at which `perturb_given` gives these perturbed logits: its inverse."""
+        largest = (perturbed * value).sum(-1, keepdim=True)
+        below = torch.where(value > 0.5, 1.0, largest - perturbed)
+        others = perturbed - torch.log(-torch.expm1(-below)) - self.logits
+        return torch.where(value > 0.5, largest - torch.logsumexp(self.logits, -1, keepdim=True), others)
+
     def relax(self, perturbed: Float[Tensor, "*#b v c"], temperature: float | Tensor) -> Float[Tensor, "*#b v c"]:
         """The concrete value of perturbed logits (Maddison et al. 2017; Jang et al. 2017)."""
         return torch.softmax(perturbed / temperature, -1)

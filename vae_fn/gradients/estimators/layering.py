@@ -7,12 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_fn.distributions import BottomUp, Distribution, TopDown
-from vae_fn.distributions.layered import Layered, Values
+from vae_fn.distributions.layered import Values
 from vae_fn.types import Tree
 
 
-def as_layers(q: Distribution) -> Any:
-    """q as layers: itself if it has any, else the one layer that it is."""
+def as_layers(q: Any) -> Any:
+    """Q as layers: itself if it has any, else the one layer that it is."""
     return q if isinstance(q, BottomUp | TopDown) else BottomUp(q, {}, ())
 
 
@@ -26,7 +26,7 @@ def as_noise(q: Distribution, noise: Tree) -> Values:
     return noise if isinstance(q, BottomUp | TopDown) else (noise,)
 
 
-def redraw(layered: Layered, values: dict[int, Tensor], noise: Values, place: int) -> Values:
+def redraw(layered: Any, values: dict[int, Tensor], noise: Values, place: int) -> Values:
     """All layers: those in `values`, and the ones drawn from this place on at their noise."""
     values = dict(values)
     for at, index in enumerate(layered.order):

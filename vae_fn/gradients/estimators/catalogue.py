@@ -1,0 +1,42 @@
+"""Every estimator by the name that it has on the command line."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from vae_fn.gradients.estimator import Estimator
+from vae_fn.gradients.estimators.disarm import disarm
+from vae_fn.gradients.estimators.gdreg import gdreg
+from vae_fn.gradients.estimators.importance import dreg, iwae, vimco, wake
+from vae_fn.gradients.estimators.relax import rebar, relax
+from vae_fn.gradients.estimators.single import pathwise, rloo, sticking_the_landing
+
+
+class Entry(NamedTuple):
+    """An estimator of the catalogue.
+
+    Attributes:
+        make: makes it with its default settings.
+        papers: the keys in `references.bib` of the papers that it comes from.
+        closed_kl: whether it is posed, where q and the prior allow it, with the KL in closed form.
+    """
+
+    make: Callable[[], Estimator]
+    papers: tuple[str, ...]
+    closed_kl: bool = False
+
+
+CATALOGUE: dict[str, Entry] = {
+    "pathwise": Entry(pathwise, ("kingma2014", "rezende2014"), closed_kl=True),
+    "pathwise-sampled": Entry(pathwise, ("kingma2014", "rezende2014")),
+    "stl": Entry(sticking_the_landing, ("roeder2017",)),
+    "rloo": Entry(rloo, ("kool2019",), closed_kl=True),
+    "iwae": Entry(iwae, ("burda2016",)),
+    "dreg": Entry(dreg, ("tucker2019",)),
+    "gdreg": Entry(gdreg, ("bauer2021",)),
+    "vimco": Entry(vimco, ("mnih2016",)),
+    "rws": Entry(wake, ("bornschein2015", "le2019")),
+    "disarm": Entry(disarm, ("dong2020", "yin2020")),
+    "rebar": Entry(rebar, ("tucker2017",)),
+    "relax": Entry(relax, ("grathwohl2018",)),
+}
+"""Continuous ones first; a name is what `Estimator.name` says, but for the second form of `pathwise`."""
