@@ -73,8 +73,15 @@ def coordinates_of(expected: Tree) -> Coordinates:
 
 
 def vector(value: Tree) -> Float64[Tensor, " d"]:
-    """All numbers of a tree, in float64."""
-    return torch.cat([leaf.detach().reshape(-1).double() for leaf in tree.leaves(value)])
+    """All numbers of a tree, in float64.
+
+    Raises:
+        ValueError: it has no leaves.
+    """
+    leaves = tree.leaves(value)
+    if not leaves:
+        raise ValueError("there is nothing to check: there are no numbers")
+    return torch.cat([leaf.detach().reshape(-1).double() for leaf in leaves])
 
 
 def expand_like(value: Tree, like: Tree) -> Tree:

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from vae_fn import random, tree
@@ -74,4 +75,5 @@ def _command() -> list[str]:
 
 
 def _bytes(leaf: Tensor) -> bytes:
+    leaf = torch.view_as_real(leaf.resolve_conj()) if leaf.is_complex() else leaf
     return (leaf.detach().cpu().float() + 0.0).contiguous().numpy().tobytes()  # -0.0 is 0.0

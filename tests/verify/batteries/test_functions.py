@@ -34,6 +34,13 @@ def test_integers_have_no_gradients(fresh_compiler):
     assert "gradients, finite: there are no floating-point arguments" in found.not_covered
 
 
+def test_truth_values_have_no_gradients_and_zeros_show_little(fresh_compiler):
+    found = verify.function(lambda x: x > -1, (torch.zeros(3),), name="sign")
+    assert claims(found) == dict.fromkeys(("pure", "parity", "no_recompile"), "passed")
+    assert "gradients, finite: the result has no floating-point numbers" in found.not_covered
+    assert any("not all 0" in sentence for sentence in found.not_covered)
+
+
 def test_a_sum_over_the_batch_and_a_python_number(fresh_compiler):
     def total(x, rate):
         return rate * x.square().sum()

@@ -91,3 +91,26 @@ def test_batches_that_do_not_fit_are_refused():
         for check in (verify.permutation, verify.additive):
             with pytest.raises(ValueError, match="at least two examples"):
                 check(lambda *args: args[0], *args, batched=dims)
+
+
+def test_examples_that_are_all_the_same_tell_nothing():
+    same = {"x": torch.ones(4, 2), "i": torch.zeros(4, dtype=torch.int64)}
+    assert verify.permutation(lambda x: x["x"] - x["x"][0], same).status == "inconclusive"
+    assert verify.additive(lambda x: x["x"] - x["x"].mean(0), same, reduction="none").status == "inconclusive"
+    different = {**same, "i": torch.arange(4)}
+    assert verify.permutation(lambda x: x["x"] * x["i"][:, None], different).passed
+
+
+def test_what_is_not_a_number_agrees_with_nothing():
+    for fn in (lambda x: x * torch.nan, lambda x: x.log()):
+        for verdict in (verify.permutation(fn, X), verify.additive(fn, X, reduction="none")):
+            assert verdict.status == "inconclusive"
+            assert "not a number" in verdict.detail
+
+
+def test_a_dimension_that_is_not_there_is_refused():
+    for check in (verify.permutation, verify.additive):
+        with pytest.raises(ValueError, match=r"x of shape \(5, 3\) has no dimension 5"):
+            check(lambda x: x, X, batched=5)
+    with pytest.raises(ValueError, match="as many in every batched argument"):
+        verify.permutation(lambda x: x["a"], {"a": X, "b": X[:2]})

@@ -115,3 +115,16 @@ def test_what_means_nothing_is_refused():
         verify.finite(lambda x: x > 0, x)
     with pytest.raises(RuntimeError, match="size"):
         verify.finite(lambda x: x @ normals(0, 3), x)
+
+
+@pytest.mark.parametrize("domain", [(1.0, 0.0), (float("nan"), 1.0), (0.0, float("inf"))])
+def test_a_domain_without_an_inside_is_refused(domain):
+    with pytest.raises(ValueError, match=r"the domain of y is \(low, high\)"):
+        verify.finite(lambda x, y: x * y, torch.zeros(1), torch.zeros(1), domains={"y": domain})
+
+
+def test_what_cannot_be_tried_is_refused():
+    with pytest.raises(ValueError, match="no floating-point arguments"):
+        verify.finite(lambda i: 1.5 * i, torch.arange(3))
+    with pytest.raises(ValueError, match="a magnitude"):
+        verify.finite(lambda x: x, torch.zeros(1), promise=float("inf"))

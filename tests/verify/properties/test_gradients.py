@@ -144,3 +144,15 @@ def test_errors_of_differences_are_honest(t, rate):
     found = slope(line)
     assert ((found.value[0] - exact).abs() <= found.error[0]).all()
     assert (found.error[0] <= 1e-5 * (1 + exact.abs())).all()
+
+
+@pytest.mark.parametrize("fn", [lambda x: x > 0, lambda x: None])
+def test_a_result_without_numbers_is_refused(fn):
+    with pytest.raises(ValueError, match="no floating-point numbers"):
+        verify.gradients(fn, torch.ones(2))
+
+
+def test_both_parts_of_a_complex_result_have_gradients():
+    x = torch.tensor([0.3, -1.2])
+    assert verify.gradients(lambda x: torch.polar(torch.ones_like(x), x), x).passed
+    assert verify.gradients(lambda x: torch.complex(x, x * x.detach()), x).coordinate == "value[1, 1]"

@@ -108,3 +108,15 @@ def test_dimensions(fresh_compiler):
     assert parity(torch.mul, x, y, in_dims=(1, None)).check().passed
     with pytest.raises(ValueError, match="3 batch dimensions are given for 2 parts"):
         parity(torch.mul, x, y, in_dims=(0, 0, 0))
+
+
+def test_at_a_jump_and_at_what_is_not_a_number_nothing_is_claimed(fresh_compiler):
+    for fn, x in ((torch.round, [0.5, 0.2]), (lambda x: (x - 0.3).sign(), [0.3]), (torch.log, [-1.0, 1.0])):
+        assert parity(fn, torch.tensor(x)).status == "inconclusive"
+    assert parity(torch.round, torch.tensor([0.4, 1.6])).passed
+
+
+def test_an_imaginary_part_counts(fresh_compiler):
+    x, wrong = torch.tensor([0.3, 2.0]), 1.5
+    found = parity(lambda x: torch.complex(x, x * (wrong if torch.compiler.is_compiling() else 1)), x)
+    assert (found.status, found.coordinate) == ("rejected", "value[1, 1]")

@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 
-from vae_fn import random
+from vae_fn import random, tree
 from vae_fn.types import Tree
+from vae_fn.verify.coordinates import as_tensors
 from vae_fn.verify.properties.additive import additive
-from vae_fn.verify.properties.arguments import Arguments, arguments
+from vae_fn.verify.properties.arguments import Arguments, arguments, is_floating
 from vae_fn.verify.properties.finite import finite
 from vae_fn.verify.properties.gradients import gradients
 from vae_fn.verify.properties.no_recompile import no_recompile
@@ -29,8 +30,8 @@ SHRINKAGE = 0.1
 def function(fn: Callable[..., Tree], example: Example | tuple[Tree, ...], *, name: str | None = None) -> Report:
     """Check all that fits a pure function.
 
-    `pure`, `parity` and `no_recompile`; `gradients` where there are floating-point arguments; `finite` where the
-    example names domains; `permutation` and `additive` where it says which arguments are batches.
+    `pure`, `parity` and `no_recompile`; `gradients` where there are floating-point arguments and results; `finite`
+    where the example names domains; `permutation` and `additive` where it says which arguments are batches.
 
     Args:
         fn: a pure function of tensors and whatever else, to a tensor or a pytree.
@@ -54,6 +55,8 @@ def of_function(fn: Callable[..., Tree], example: Example, name: str) -> Iterato
     yield no_recompile(fn, [args, other_values(given, name).tuple], name=name)
     if not given.varied:
         yield "gradients, finite: there are no floating-point arguments"
+    elif not any(map(is_floating, tree.leaves(as_tensors(fn(*args))))):
+        yield "gradients, finite: the result has no floating-point numbers"
     else:
         yield gradients(fn, *args, name=name)
         if example.domains is None:
@@ -67,6 +70,10 @@ def of_function(fn: Callable[..., Tree], example: Example, name: str) -> Iterato
         yield additive(fn, *args, batched=example.batched, reduction=example.reduction, name=name)
     else:
         yield "permutation, additive: the example does not say which arguments are batches (vae_fn.verify.Example)"
+    if any(isinstance(leaf, torch.Tensor) and leaf.is_complex() for leaf in given.leaves.values()):
+        yield "complex arguments other than these, and derivatives in them"
+    if given.varied and not any(bool(leaf.any()) for leaf in given.varied.values()):
+        yield "values other than 0, at which much is the same: give example arguments that are not all 0"
     yield from NOT_COVERED
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from vae_fn import tree
 from vae_fn.types import Tree
 from vae_fn.verify.properties.arguments import Dims, arguments, is_floating, reason
-from vae_fn.verify.properties.examples import examples, parts_of, whole, without_batch
-from vae_fn.verify.properties.results import Comparison, judged, refused, rounding
+from vae_fn.verify.properties.examples import ALIKE, examples, parts_of, whole, without_batch
+from vae_fn.verify.properties.results import Comparison, judged, refused, rounding, undecided
 from vae_fn.verify.seeds import name_of
 from vae_fn.verify.verdict import Verdict
 
@@ -42,13 +42,15 @@ def additive(
 
     Returns:
         `rejected` where the two differ: a sum for a mean, a normalisation over the batch, a first example that is
-        special.
+        special. `inconclusive` where all examples are the same, or the result is not a number.
 
     Raises:
         ValueError: batches differ in size, or have fewer than two examples; dimensions do not fit.
     """
     start, label = time.perf_counter(), name_of(fn, name)
     batch = examples(arguments(fn, args), batched)
+    if batch.alike:
+        return undecided("additive", label, start, ALIKE)
     result = parts_of(fn(*batch.given.tuple), out_dims)
     if reduction == "none" and (said := without_batch(result, batch.size)):
         return refused("additive", label, start, said)

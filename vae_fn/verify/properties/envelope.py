@@ -43,8 +43,13 @@ def space(given: Arguments, domains: Mapping[str, Domain]) -> Space:
     """Sort the floating-point leaves; a domain is given by the name of an argument or of a path in one.
 
     Raises:
-        ValueError: no leaf has such a name, or nothing is left to scale.
+        ValueError: no leaf has such a name, a domain has no inside, or nothing is left to scale.
     """
+    for name, domain in domains.items():
+        if domain is not None and not -math.inf < domain[0] <= domain[1] < math.inf:
+            raise ValueError(f"the domain of {name} is (low, high), not {domain}")
+    if not given.varied:
+        raise ValueError("there are no floating-point arguments to vary")
     places = {path: [name for name in domains if f"{path}/".startswith(f"{name}/")] for path in given.varied}
     known = ", ".join(given.varied)
     if unknown := set(domains) - {name for names in places.values() for name in names}:

@@ -1,10 +1,11 @@
 """Batches in arguments and results: the examples in them, in any order and number."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from vae_fn import tree
 from vae_fn.types import Tree
@@ -29,6 +30,15 @@ class Examples(NamedTuple):
         """The arguments with these examples alone, in this order."""
         return tuple(taken(part, dim, index) for part, dim in zip(self.given.tuple, self.dims, strict=True))
 
+    @property
+    def alike(self) -> bool:
+        """Whether all examples are the same one, so that no function could treat them differently."""
+        leaves = [pytree.tree_leaves(self.take([i])) for i in range(self.size)]
+        return all(_equal(one, leaf) for other in leaves[1:] for one, leaf in zip(leaves[0], other, strict=True))
+
+
+ALIKE = "all examples are the same, so that nothing can tell whether they are treated alike: give different ones"
+
 
 def examples(given: Arguments, dims: Dims) -> Examples:
     """Arguments in float64, and where their batch is.
@@ -38,10 +48,10 @@ def examples(given: Arguments, dims: Dims) -> Examples:
     """
     each = dims_of(dims, given.tuple)
     sizes = {
-        name: leaf.shape[dim]
+        f"{name}/{path}" if path else name: _size(name, leaf, dim)
         for (name, part), dim in zip(given.parts.items(), each, strict=True)
         if dim is not None
-        for leaf in tree.leaves(part)
+        for path, leaf in tree.flat_names(part).items()
         if isinstance(leaf, Tensor)
     }
     if len(set(sizes.values())) != 1 or min(sizes.values()) < 2:
@@ -74,6 +84,17 @@ def without_batch(result: Sequence[tuple[Tree, int | None]], size: int) -> str |
             if dim is not None and (not -leaf.ndim <= dim < leaf.ndim or leaf.shape[dim] != size):
                 return f"{name or 'its result'} has the shape {tuple(leaf.shape)}, without {size} in dimension {dim}"
     return None
+
+
+def _size(name: str, leaf: Tensor, dim: int) -> int:
+    if not -leaf.ndim <= dim < leaf.ndim:
+        raise ValueError(f"{name} of shape {tuple(leaf.shape)} has no dimension {dim} for the batch")
+    return leaf.shape[dim]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two leaves are the same, where what is no tensor is."""
+    return torch.equal(one, other) if isinstance(one, Tensor) else True
 
 
 def _select(leaf: Tensor, dim: int, index: Sequence[int]) -> Tensor:

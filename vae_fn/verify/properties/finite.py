@@ -44,11 +44,12 @@ def finite(
         function cannot be vmapped. `statistic` is the envelope, the largest magnitude tried up to which all is finite.
 
     Raises:
-        ValueError: a domain is for no argument, nothing is left to scale or to look at, or the promise is not positive.
+        ValueError: a domain is for no argument or has no inside, nothing is left to scale or to look at, or the promise
+            is not positive.
     """
     start, label, given = time.perf_counter(), name_of(fn, name), arguments(fn, args)
-    if not promise > 0:
-        raise ValueError(f"promise is a magnitude, above 0, not {promise}")
+    if not 0 < promise < torch.inf:
+        raise ValueError(f"promise is a magnitude, above 0 and finite, not {promise}")
     varied = space(given, domains or {})
     if not any(map(is_floating, tree.leaves(as_tensors(fn(*given.tuple))))):
         raise ValueError("its result has no floating-point numbers, so that all of it is finite")

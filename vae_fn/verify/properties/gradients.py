@@ -58,6 +58,8 @@ def gradients(fn: Callable[..., Tree], *args: Tree, name: str | None = None) -> 
         named = tree.flat_names(as_tensors(fn(*given.at(values).tuple)))
         return {path: leaf for path, leaf in named.items() if is_floating(leaf)}
 
+    if not function(given.varied):
+        raise ValueError("there is nothing to differentiate: its result has no floating-point numbers")
     key = given.key(label, "directions")
     directions = _directions(given.varied, key)
     found = [

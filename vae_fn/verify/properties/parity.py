@@ -10,10 +10,10 @@ from torch import Tensor
 from vae_fn import random, tree
 from vae_fn.training import compile_pure
 from vae_fn.types import Tree
-from vae_fn.verify.coordinates import as_tensors
+from vae_fn.verify.coordinates import as_tensors, coordinates_of, vector
 from vae_fn.verify.properties.arguments import Arguments, Dims, arguments, dims_of, is_floating, reason
 from vae_fn.verify.properties.conditioning import Reference, reference
-from vae_fn.verify.properties.results import Gap, differing_shapes, widest
+from vae_fn.verify.properties.results import Gap, differing_shapes, not_a_number, widest
 from vae_fn.verify.seeds import name_of
 from vae_fn.verify.verdict import Status, Verdict
 
@@ -48,8 +48,8 @@ def parity(
 
     Returns:
         `rejected` where a float32 result is too far off or has other shapes, and where the function does not compile
-        whole or cannot be vmapped, with the reason; `inconclusive` where it has no float64 version. `gap` and
-        `resolvable` are error and allowed error at `coordinate`, in the unit of the result.
+        whole or cannot be vmapped, with the reason; `inconclusive` where it has no float64 version, where that is not
+        a number, and at a jump, where roundings explain everything. `gap` and `resolvable` are error and allowed error at `coordinate`, in the unit of the result.
 
     Raises:
         ValueError: `in_dims` does not fit the arguments, or the result has no numbers.
@@ -85,6 +85,8 @@ def parity(
     bits = ", ".join(f"{each} {_excess(gap, excess_bits):.1f}" for each, gap in found.items())
     if worst.ratio > 1:
         return verdict("rejected", f"{way}: {worst.said}; excess wrong bits: {bits}, allowed {excess_bits:g}", worst)
+    if said := not_a_number(references[0].value) or _jump(references[0], excess_bits):
+        return verdict("inconclusive", said)
     return verdict("passed", f"excess wrong bits: {bits}", worst)
 
 
@@ -129,6 +131,17 @@ def _axes(part: Tree, dim: int | None) -> Tree:
 
 def _stack(trees: tuple[Tree, ...], dim: int) -> Tree:
     return tree.map(lambda leaf, *rest: torch.stack([leaf, *rest], dim) if isinstance(leaf, Tensor) else leaf, *trees)
+
+
+def _jump(known: Reference, excess_bits: float) -> str | None:
+    """Where one rounding of the arguments moves the result so far that nothing could be rejected, in words."""
+    value = vector(known.value)
+    allowed = known.attainable * 2.0**excess_bits
+    wide = allowed > 1 + value.abs()
+    if not bool(wide.any()):
+        return None
+    at = coordinates_of(known.value).name(int((allowed * wide).argmax()))
+    return f"one rounding of the arguments moves {at} as far as a jump does: give arguments off it"
 
 
 def _gap(result: Tree, known: Reference, excess_bits: float) -> Gap:

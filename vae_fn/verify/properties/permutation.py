@@ -6,8 +6,8 @@ from collections.abc import Callable
 from vae_fn import random
 from vae_fn.types import Tree
 from vae_fn.verify.properties.arguments import Dims, arguments
-from vae_fn.verify.properties.examples import examples, parts_of, taken, whole, without_batch
-from vae_fn.verify.properties.results import Comparison, judged, refused, rounding
+from vae_fn.verify.properties.examples import ALIKE, examples, parts_of, taken, whole, without_batch
+from vae_fn.verify.properties.results import Comparison, judged, refused, rounding, undecided
 from vae_fn.verify.seeds import name_of
 from vae_fn.verify.verdict import Verdict
 
@@ -28,13 +28,16 @@ def permutation(
 
     Returns:
         `rejected` where an example counts by its place. Where examples act on each other, but all alike, as in a batch
-        normalisation, this passes: `additive` sees that.
+        normalisation, this passes: `additive` sees that. `inconclusive` where all examples are the same, or the result
+        is not a number.
 
     Raises:
         ValueError: batches differ in size, or have fewer than two examples; dimensions do not fit.
     """
     start, label, given = time.perf_counter(), name_of(fn, name), arguments(fn, args)
     batch = examples(given, batched)
+    if batch.alike:
+        return undecided("permutation", label, start, ALIKE)
     result = parts_of(fn(*batch.given.tuple), out_dims)
     if said := without_batch(result, batch.size):
         return refused("permutation", label, start, said)

@@ -87,13 +87,29 @@ def refused(claim: str, name: str, start: float, detail: str) -> Verdict:
     return Verdict(claim, name, "deterministic", "rejected", detail, seconds=time.perf_counter() - start)
 
 
+def undecided(claim: str, name: str, start: float, detail: str) -> Verdict:
+    """The verdict of something at which the claim cannot be judged."""
+    return Verdict(claim, name, "deterministic", "inconclusive", detail, seconds=time.perf_counter() - start)
+
+
+def not_a_number(result: Tree) -> str | None:
+    """The first leaf of a result with something that is not a number, which equals nothing, in words."""
+    for name, leaf in tree.flat_names(as_tensors(result)).items():
+        if bool(leaf.isnan().any()):
+            return f"{name or 'its result'} is not a number: give arguments at which it is one"
+    return None
+
+
 def stands(claim: str, name: str, start: float, detail: str) -> Verdict:
     """The verdict of a claim that stands, where there is nothing to measure."""
     return Verdict(claim, name, "deterministic", "passed", detail, seconds=time.perf_counter() - start)
 
 
 def judged(claim: str, name: str, start: float, comparisons: Sequence[Comparison]) -> Verdict:
-    """The verdict of several comparisons: `rejected` where any has other shapes or a gap wider than allowed."""
+    """The verdict of several comparisons: `rejected` where any has other shapes or a gap wider than allowed.
+
+    What agrees on not being a number is `inconclusive`.
+    """
     worst, what = None, ""
     for each in comparisons:
         if said := differing_shapes(each.found, each.expected, dtypes=False):
@@ -104,6 +120,8 @@ def judged(claim: str, name: str, start: float, comparisons: Sequence[Comparison
     if worst is None:
         raise ValueError("there is nothing to compare")
     wrong = worst.ratio > 1
+    if not wrong and (said := next(filter(None, (not_a_number(each.expected) for each in comparisons)), None)):
+        return undecided(claim, name, start, said)
     return Verdict(
         claim,
         name,
