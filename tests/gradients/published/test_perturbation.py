@@ -26,14 +26,15 @@ def test_noise_is_normal_and_independent():
 
 
 @pytest.mark.parametrize("options", [Rainforth(2, 3), LinearVAE(1, dim=3, count=9, at="initial")])
-def test_no_key_is_drawn_from_twice(options, monkeypatch):
-    used = []
+def test_a_key_is_drawn_from_once_or_derived_from(options, monkeypatch):
+    drawn, parents = [], []
 
-    def noting(law):
-        return lambda key, *args: (used.append(tuple(key.tolist())), law(key, *args))[1]
+    def noting(fn, seen):
+        return lambda key, *args: (seen.append(tuple(key.tolist())), fn(key, *args))[1]
 
-    for name in ("normal", "uniform"):
-        monkeypatch.setattr(random, name, noting(getattr(random, name)))
+    for name, seen in (("normal", drawn), ("uniform", drawn), ("split", parents), ("fold_in", parents)):
+        monkeypatch.setattr(random, name, noting(getattr(random, name), seen))
     options.make()
-    assert len(used) >= 6
-    assert len(set(used)) == len(used)
+    assert len(drawn) >= 6
+    assert len(set(drawn)) == len(drawn)
+    assert not set(drawn) & set(parents)

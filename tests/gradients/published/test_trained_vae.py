@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.gradients.oracles import Model, every_state
 from tests.gradients.published.integration import assert_gradient_of, over_line, over_states
+from tests.gradients.references import Model, every_state
 from tests.models.toys import bernoulli_vae, bits, learned_prior, normal_line, parameters, small_vae
 from vae_fn.gradients import elbo_problem
 from vae_fn.gradients.published import trained_vae

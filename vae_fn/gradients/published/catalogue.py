@@ -1,4 +1,4 @@
-"""The published problems by name."""
+"""Every published problem by the name that it has on the command line."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
@@ -25,50 +25,49 @@ class Published(NamedTuple):
     Attributes:
         options: the dataclass whose `make()` gives the problem; None where a model is needed, see `trained_vae`.
         about: one line.
-        paper: where it is from.
+        papers: the keys in `references.bib` of the papers that it comes from; none of the user's own model.
     """
 
     options: type[Options] | None
     about: str
-    paper: str
+    papers: tuple[str, ...]
 
 
 PROBLEMS: Mapping[str, Published] = {
     "gaussian-costs": Published(
         GaussianCosts,
         "a quadratic, exponential or cosine cost of one normal variable, gradients in its mean and standard deviation",
-        "Mohamed et al. (2020), Monte Carlo gradient estimation in machine learning",
+        ("mohamed2020",),
     ),
     "one-bernoulli": Published(
         OneBernoulli,
         "the squared distance of one bit to a target near 1/2",
-        "Tucker et al. (2017), REBAR: low-variance, unbiased gradient estimates for discrete latent variable models",
+        ("tucker2017", "grathwohl2018"),
     ),
     "three-bernoullis": Published(
         ThreeBernoullis,
         "the squared distance of three bits to three targets, with one logit for all or one each",
-        "Liu et al. (2019), Rao-Blackwellized stochastic gradients for discrete distributions; "
-        "Grathwohl et al. (2018), Backpropagation through the void",
+        ("liu2019", "kool2020", "grathwohl2018"),
     ),
     "categorical-costs": Published(
         CategoricalCosts,
         "a linear, quadratic or cubic cost of one one-hot variable, to see the bias of relaxations",
-        "after Liu et al. (2023), Bridging discrete and backpropagation: straight-through and beyond",
+        ("liu2023",),
     ),
     "rainforth": Published(
         Rainforth,
         "a Gaussian model near its optimum, to see the signal-to-noise ratio of K-sample bounds fall or rise with K",
-        "Rainforth et al. (2018), Tighter variational bounds are not necessarily better",
+        ("rainforth2018",),
     ),
     "linear-vae": Published(
         LinearVAE,
         "probabilistic PCA as a VAE, whose optimum, posterior and likelihood have closed forms",
-        "Lucas et al. (2019), Don't blame the ELBO! A linear VAE perspective on posterior collapse",
+        ("tipping1999", "lucas2019"),
     ),
     "trained-vae": Published(
         None,
         "a model from a run, with exact gradients if it has up to three Gaussian latents or a few bits",
-        "the run's own",
+        (),
     ),
 }
 """The problems, in the order of how much there is to compute."""

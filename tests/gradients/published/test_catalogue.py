@@ -1,6 +1,8 @@
 """The seven problems by name: each is made, finite, told and read from a command line."""
 
 import dataclasses
+import re
+from importlib import resources
 
 import pytest
 import torch
@@ -27,9 +29,15 @@ DISCRETE = ("one-bernoulli", "three-bernoullis", "categorical-costs")
 def test_there_are_seven_and_a_trained_model_needs_no_options():
     assert tuple(PROBLEMS) == NAMES
     assert [name for name in NAMES if PROBLEMS[name].options is None] == ["trained-vae"]
-    for each in PROBLEMS.values():
-        assert "\n" not in each.about + each.paper
-        assert len(each.about) < 120
+    assert all("\n" not in each.about and len(each.about) < 120 for each in PROBLEMS.values())
+
+
+def test_every_paper_has_its_reference():
+    references = (resources.files("vae_fn.gradients") / "references.bib").read_text()
+    known = set(re.findall(r"^@\w+{(\w+),", references, re.MULTILINE))
+    for name, each in PROBLEMS.items():
+        assert set(each.papers) <= known
+        assert each.papers or name == "trained-vae"
 
 
 def estimate(posed, dtype=torch.float64):
