@@ -14,12 +14,12 @@ from vae_fn import random, tree
 from vae_fn.distributions import Bernoulli, Normal, positive
 from vae_fn.gradients import Estimator, Problem, elbo_sampled_problem
 from vae_fn.gradients.estimators import dreg, iwae, pathwise, rloo
+from vae_fn.gradients.oracles.moments import moments
 from vae_fn.models import VAE
 from vae_fn.models.vae import standard_normal
 from vae_fn.random import Noise
 from vae_fn.types import Key
 from vae_fn.verify import draws_of
-from vae_fn.verify.integrals import moments
 from vae_fn.verify.sample import Draw
 
 DATA = torch.tensor([[1.0], [0.0], [1.0]])

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.gradients.oracles import ESTIMATORS, assert_same, mean_estimate
+from tests.gradients.references import ESTIMATORS, assert_same, mean_estimate
 from tests.models.toys import bernoulli_vae, bits, learned_prior, normal_nodes, normals, parameters, small_vae
 from vae_fn import random, tree
 from vae_fn.distributions import Categorical, Normal, positive

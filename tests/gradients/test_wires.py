@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.gradients import oracles
-from tests.gradients.oracles import ESTIMATORS, SURROGATES, assert_same
+from tests.gradients import references
+from tests.gradients.references import ESTIMATORS, SURROGATES, assert_same
 from tests.models.toys import bernoulli_vae, bits, learned_prior, normals, parameters, small_vae
 from vae_fn import tree
 from vae_fn.distributions import Normal
@@ -45,7 +45,7 @@ def discrete(learned, latents, batch, samples, beta, seed):
 
 def check_surrogate(estimator, surrogate, vae, params, x, noise, beta, make=elbo_sampled_problem):
     estimate = estimator.estimate(make(vae, x, beta=beta), params, noise, ())
-    assert_same(estimate.grads, oracles.surrogate_gradient(surrogate, vae, params, x, noise, beta))
+    assert_same(estimate.grads, references.surrogate_gradient(surrogate, vae, params, x, noise, beta))
 
 
 def possible(name, samples, beta):
@@ -61,7 +61,7 @@ def test_rows_are_their_surrogates(name, case):
 
 @given(case=CONTINUOUS)
 def test_the_elbo_with_its_exact_part(case):
-    check_surrogate(ESTIMATORS["pathwise"], oracles.surrogate_closed, *continuous(**case), elbo_problem)
+    check_surrogate(ESTIMATORS["pathwise"], references.surrogate_closed, *continuous(**case), elbo_problem)
 
 
 @pytest.mark.parametrize("name", ["rloo", "vimco", "rws"])
@@ -114,7 +114,7 @@ MUTANTS = {
     ),
     "vimco: no baseline": (
         "vimco",
-        altered(importance.vimco_rule, density=lambda c, w, b: oracles.log_mean(w) - b * c.joint),
+        altered(importance.vimco_rule, density=lambda c, w, b: references.log_mean(w) - b * c.joint),
     ),
     "rws: sign": ("rws", altered(importance.wake_rule, density=lambda c, w, b: -c.joint)),
 }
@@ -154,7 +154,7 @@ def test_every_part_is_evaluated_once(make):
 def test_info_is_what_was_seen(case):
     vae, params, x, noise, beta = continuous(**case)
     info = pull(elbo_sampled_problem(vae, x, beta=beta), params, noise, single.pathwise_rule).info
-    model = oracles.Model(vae, params, x, beta)
+    model = references.Model(vae, params, x, beta)
     z = model.q.sample(noise)
     torch.testing.assert_close(info.f, model.log_likelihood(z), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(info.log_weights, model.log_w(z), rtol=1e-11, atol=1e-11)

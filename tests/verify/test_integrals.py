@@ -10,9 +10,10 @@ from torch import distributions
 
 from vae_fn import random
 from vae_fn.distributions import Bernoulli
+from vae_fn.gradients.oracles.moments import FURTHER, moments, order_of
+from vae_fn.gradients.oracles.nodes import Nodes, enumerate_states
 from vae_fn.random import Noise
-from vae_fn.verify.integrals import FURTHER, exact, exact_variance, moments, order_of
-from vae_fn.verify.nodes import Nodes, enumerate_states
+from vae_fn.verify.integrals import exact, exact_variance
 
 COEFFICIENT = st.floats(-1.5, 1.5)
 

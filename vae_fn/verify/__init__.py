@@ -7,8 +7,9 @@ import importlib
 from typing import Any
 
 _PLACES = {
-    "integrals": ("exact", "exact_variance", "moments", "Moments"),
-    "nodes": ("Nodes", "enumerate_states"),
+    "integrals": ("exact", "exact_variance"),
+    ".gradients.oracles.moments": ("moments", "Moments"),
+    ".gradients.oracles.nodes": ("Nodes", "enumerate_states"),
     "sampled": ("mean",),
     "bounded": ("mean_bounded",),
     "distribution_functions": ("law",),
@@ -42,7 +43,7 @@ _HOMES = {name: module for module, names in _PLACES.items() for name in names}
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name in _HOMES:
-        return getattr(importlib.import_module(f"vae_fn.verify.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module 'vae_fn.verify' has no attribute {name!r}")
 
 

@@ -12,9 +12,9 @@ import torch
 from torch.utils import _pytree as pytree
 
 from vae_fn import random
+from vae_fn.gradients.oracles.nodes import specification
 from vae_fn.random import Noise
 from vae_fn.types import Key, Tree
-from vae_fn.verify.nodes import specification
 from vae_fn.verify.sample import Draw
 from vae_fn.verify.seeds import seed_of
 

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from vae_fn import random
 from vae_fn.distributions import Bernoulli, Categorical, Distribution, Normal, kl, positive
 from vae_fn.gradients import Problem
+from vae_fn.gradients.oracles.moments import FURTHER, order_of
+from vae_fn.gradients.oracles.nodes import Nodes, enumerate_states, product
 from vae_fn.models.objectives import log_mean_exp
 from vae_fn.types import Params, Shape, Tree
-from vae_fn.verify.integrals import FURTHER, order_of
-from vae_fn.verify.nodes import Nodes, enumerate_states, product
 from vae_fn.verify.seeds import key_of
 
 PIXELS = 3

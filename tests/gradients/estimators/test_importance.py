@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.gradients import oracles
-from tests.gradients.oracles import assert_same
+from tests.gradients import references
+from tests.gradients.references import assert_same
 from tests.gradients.test_wires import altered
 from tests.models import toys
 from tests.models.toys import bernoulli_vae, bits, learned_prior, linear_gaussian, normals, parameters, small_vae
@@ -27,12 +27,12 @@ def check_unbiased(estimator, seed, samples, beta=1.0):
     params, x = parameters(vae, seed, 0.5), bits(seed, 3)
     problem = elbo_sampled_problem(vae, x, beta=beta)
     coarse, fine = (
-        oracles.mean_estimate(estimator, problem, params, *oracles.gaussian_noise(samples, count=count))
+        references.mean_estimate(estimator, problem, params, *references.gaussian_noise(samples, count=count))
         for count in (41, 49)
     )
     assert_same(fine[1], coarse[1], 1e-9)
     torch.testing.assert_close(fine[0], toys.bound_on_line(vae, params, x, samples, beta), rtol=1e-10, atol=0)
-    assert_same(fine[1], oracles.gradient(lambda live: toys.bound_on_line(vae, live, x, samples, beta), params), 1e-9)
+    assert_same(fine[1], references.gradient(lambda live: toys.bound_on_line(vae, live, x, samples, beta), params), 1e-9)
 
 
 @pytest.mark.parametrize(("name", "samples"), [("iwae", 1), ("dreg", 1), ("iwae", 2), ("dreg", 2), ("vimco", 2)])
@@ -72,15 +72,15 @@ def test_dreg_without_beta_is_rejected():
 def enumerated(estimator, seed, samples, latents, learned, beta):
     vae = bernoulli_vae(3, latents, learned)
     params, x = parameters(vae, seed), bits(seed, 3)
-    noise = oracles.every_state(samples, latents)
+    noise = references.every_state(samples, latents)
     weights = vae.posterior(params, x, None).to_torch().log_prob(noise).sum(-1).exp()
     problem = elbo_sampled_problem(vae, x, beta=beta)
 
     def exact(live):
-        return oracles.bound_by_enumeration(vae, live, x, samples, beta, oracles.log_mean)
+        return references.bound_by_enumeration(vae, live, x, samples, beta, references.log_mean)
 
-    means = oracles.mean_estimate(estimator, problem, params, noise, weights)
-    return *means, exact(params), oracles.gradient(exact, params)
+    means = references.mean_estimate(estimator, problem, params, noise, weights)
+    return *means, exact(params), references.gradient(exact, params)
 
 
 def check_enumerated(estimator, *case):

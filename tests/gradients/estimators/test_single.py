@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.gradients import oracles
-from tests.gradients.oracles import assert_same
+from tests.gradients import references
+from tests.gradients.references import assert_same
 from tests.gradients.test_wires import altered, self_included
 from tests.models import toys
 from tests.models.toys import bernoulli_vae, bits, learned_prior, linear_gaussian, normals, parameters, small_vae
@@ -26,12 +26,12 @@ def check_unbiased(estimator, seed, samples, beta):
     params, x = parameters(vae, seed, 0.5), bits(seed, 3)
     problem = elbo_sampled_problem(vae, x, beta=beta)
     coarse, fine = (
-        oracles.mean_estimate(estimator, problem, params, *oracles.gaussian_noise(samples, count=count))
+        references.mean_estimate(estimator, problem, params, *references.gaussian_noise(samples, count=count))
         for count in (33, 49)
     )
     assert_same(fine[1], coarse[1], 1e-9)
     torch.testing.assert_close(fine[0], toys.bound_on_line(vae, params, x, 1, beta), rtol=1e-11, atol=0)
-    assert_same(fine[1], oracles.gradient(lambda live: toys.bound_on_line(vae, live, x, 1, beta), params), 1e-10)
+    assert_same(fine[1], references.gradient(lambda live: toys.bound_on_line(vae, live, x, 1, beta), params), 1e-10)
 
 
 @pytest.mark.parametrize(("name", "samples"), [("pathwise", 1), ("pathwise", 2), ("stl", 1), ("stl", 2), ("rloo", 2)])
@@ -62,8 +62,8 @@ def test_a_wrong_beta_is_rejected():
     vae = learned_prior(small_vae(3, 1, hidden=2), 1)
     params, x = parameters(vae, 0, 0.5), bits(0, 3)
     problem = elbo_sampled_problem(vae, x, beta=1.01)
-    _, grads = oracles.mean_estimate(pathwise(), problem, params, *oracles.gaussian_noise(1))
-    exact = oracles.gradient(lambda live: toys.bound_on_line(vae, live, x, 1), params)
+    _, grads = references.mean_estimate(pathwise(), problem, params, *references.gaussian_noise(1))
+    exact = references.gradient(lambda live: toys.bound_on_line(vae, live, x, 1), params)
     with pytest.raises(AssertionError):
         assert_same(grads, exact, 1e-4)
 
@@ -75,16 +75,16 @@ def check_enumerated(estimator, seed, samples, latents, learned, beta):
     """The mean over all 2**(K d) states is value and gradient of the ELBO by enumeration."""
     vae = bernoulli_vae(3, latents, learned)
     params, x = parameters(vae, seed), bits(seed, 3)
-    noise = oracles.every_state(samples, latents)
+    noise = references.every_state(samples, latents)
     weights = vae.posterior(params, x, None).to_torch().log_prob(noise).sum(-1).exp()
     problem = elbo_sampled_problem(vae, x, beta=beta)
-    value, grads = oracles.mean_estimate(estimator, problem, params, noise, weights)
+    value, grads = references.mean_estimate(estimator, problem, params, noise, weights)
 
     def exact(live):
-        return oracles.bound_by_enumeration(vae, live, x, 1, beta, oracles.mean)
+        return references.bound_by_enumeration(vae, live, x, 1, beta, references.mean)
 
     torch.testing.assert_close(value, exact(params), rtol=1e-12, atol=0)
-    assert_same(grads, oracles.gradient(exact, params), 1e-11)
+    assert_same(grads, references.gradient(exact, params), 1e-11)
 
 
 @given(
@@ -153,15 +153,15 @@ def test_two_samples_of_the_score_are_half_the_difference(seed):
     vae = bernoulli_vae(3, 2, False)
     params, x, noise = parameters(vae, seed), bits(seed, 3), torch.special.ndtr(normals(seed, 2, 2))
     grads = rloo().estimate(elbo_sampled_problem(vae, x), params, noise, ()).grads["encoder"]
-    model = oracles.Model(vae, params, x, 1.0)
+    model = references.Model(vae, params, x, 1.0)
     z = model.q.sample(noise)
     w = model.log_w(z)
 
     def surrogate(live):
-        log_q = oracles.Model(vae, live, x, 1.0).log_q(z)
+        log_q = references.Model(vae, live, x, 1.0).log_q(z)
         return 0.5 * (w[0] - w[1]) * (log_q[0] - log_q[1]) - log_q.mean(0)
 
-    expected = oracles.gradient(surrogate, params)["encoder"]
+    expected = references.gradient(surrogate, params)["encoder"]
     assert_same({"encoder": grads}, {"encoder": expected}, 1e-10)
 
 

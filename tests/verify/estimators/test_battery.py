@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.gradients.oracles import ESTIMATORS
+from tests.gradients.references import ESTIMATORS
 from vae_fn import tree, verify
 from vae_fn.gradients import Coefficients, from_coefficients
 from vae_fn.gradients.estimators import pathwise, rloo, sticking_the_landing

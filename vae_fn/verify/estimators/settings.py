@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from vae_fn import tree
 from vae_fn.gradients import Estimator
+from vae_fn.gradients.oracles.nodes import Nodes
 from vae_fn.types import Tree
-from vae_fn.verify.nodes import Nodes
 from vae_fn.verify.problems import Known, bernoulli_decoder, bernoulli_latents, categorical, linear_gaussian
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from vae_fn.gradients import Estimator
+from vae_fn.gradients.oracles.moments import moments
 from vae_fn.types import Tree
 from vae_fn.verify.bounded import mean_bounded
 from vae_fn.verify.draws import draws_of
@@ -14,7 +15,7 @@ from vae_fn.verify.estimators.settings import (
     refusals,
     specification_of,
 )
-from vae_fn.verify.integrals import exact, moments
+from vae_fn.verify.integrals import exact
 from vae_fn.verify.problems import AVERAGES, Known
 from vae_fn.verify.report import Report, gather
 from vae_fn.verify.verdict import Verdict

@@ -15,11 +15,12 @@ from vae_fn.distributions import Normal, kl, positive
 from vae_fn.gradients import Estimator, Problem
 from vae_fn.gradients.estimator import Estimate
 from vae_fn.gradients.estimators import pathwise, rloo
+from vae_fn.gradients.oracles.moments import moments
 from vae_fn.types import Key, Params, Tree
 from vae_fn.verify.bounded import mean_bounded
 from vae_fn.verify.estimators.settings import Setting, estimate_of
 from vae_fn.verify.estimators.unbiased import integrated
-from vae_fn.verify.integrals import exact, moments
+from vae_fn.verify.integrals import exact
 from vae_fn.verify.mutants.mutant import Mutant
 from vae_fn.verify.problems import AVERAGES, Known, bernoulli_decoder, linear_gaussian
 from vae_fn.verify.verdict import Verdict

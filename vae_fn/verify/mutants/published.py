@@ -12,9 +12,10 @@ from torch.func import grad
 from torch.nn import functional as F
 
 from vae_fn import random
+from vae_fn.gradients.oracles.moments import moments
 from vae_fn.random import Noise
 from vae_fn.types import Key
-from vae_fn.verify.integrals import exact, exact_variance, moments
+from vae_fn.verify.integrals import exact, exact_variance
 from vae_fn.verify.mutants.mutant import Mutant
 from vae_fn.verify.two_samples import same_mean
 from vae_fn.verify.verdict import Verdict

@@ -7,9 +7,9 @@ from torch import distributions
 
 from vae_fn import random
 from vae_fn.distributions import Bernoulli, Categorical, Normal
+from vae_fn.gradients.oracles import nodes
+from vae_fn.gradients.oracles.nodes import enumerate_states, product
 from vae_fn.random import Noise
-from vae_fn.verify import nodes
-from vae_fn.verify.nodes import enumerate_states, product
 
 LAWS = {
     random.normal: scipy.stats.norm(),
