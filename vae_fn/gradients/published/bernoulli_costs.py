@@ -16,12 +16,12 @@ class OneBernoulli:
     """f(b) = (b - t)^2 of one bit b (Tucker et al. 2017; Grathwohl et al. 2018).
 
     The nearer t is to 1/2, the smaller the gradient p (1 - p) (1 - 2 t) in the logit beside the cost. The papers have
-    t = 0.45, 0.49 and 0.499.
+    t = 0.45, 0.49 and 0.499. At p = 1/2 an antithetic pair of bits always differs, and DisARM has no variance.
     """
 
     t: float = 0.45
     """The target of the bit."""
-    logit: float = 0.0
+    logit: float = -1.0
     """Logit of the probability p of a one."""
 
     def make(self) -> Posed:
@@ -40,7 +40,7 @@ class ThreeBernoullis:
 
     form: Literal["shared", "separate"] = "shared"
     """Whether the bits share one logit or have one each; the targets are those of the form's papers."""
-    logit: float = 0.0
+    logit: float = -1.0
     """Logit of every bit."""
 
     def make(self) -> Posed:
