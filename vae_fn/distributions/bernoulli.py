@@ -63,10 +63,11 @@ class Bernoulli(NamedTuple):
         return torch.where(value > 0.5, up, down)
 
     def noise_given(self, value: Float[Tensor, "*#b d"], perturbed: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b d"]:
-        """The noise at which `perturb_given` gives these perturbed logits: its inverse."""
-        up = torch.log(torch.expm1(perturbed.abs())) - F.softplus(self.logits)
-        down = F.softplus(-self.logits) - torch.log(torch.expm1(perturbed.abs()))
-        return torch.sigmoid(torch.where(value > 0.5, up, down))
+        """The noise in (0, 1) at which `perturb_given` gives these perturbed logits: its inverse, to rounding."""
+        size, limits = perturbed.abs(), torch.finfo(perturbed.dtype)
+        grown = size + torch.log(-torch.expm1(-size))  # log(exp(size) - 1), which would overflow
+        up, down = grown - F.softplus(self.logits), F.softplus(-self.logits) - grown
+        return torch.sigmoid(torch.where(value > 0.5, up, down)).clamp(limits.tiny, 1 - limits.eps)
 
     def relax(self, perturbed: Float[Tensor, "*#b d"], temperature: float | Tensor) -> Float[Tensor, "*#b d"]:
         """The binary concrete value of perturbed logits (Maddison et al. 2017)."""

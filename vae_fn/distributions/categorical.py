@@ -67,9 +67,9 @@ class Categorical(NamedTuple):
     def noise_given(
         self, value: Float[Tensor, "*#b v c"], perturbed: Float[Tensor, "*#b v c"]
     ) -> Float[Tensor, "*#b v c"]:
-        """The noise at which `perturb_given` gives these perturbed logits: its inverse."""
+        """The noise at which `perturb_given` gives these perturbed logits: its inverse, to rounding."""
         largest = (perturbed * value).sum(-1, keepdim=True)
-        below = torch.where(value > 0.5, 1.0, largest - perturbed)
+        below = (largest - perturbed).clamp(torch.finfo(perturbed.dtype).tiny)
         others = perturbed - torch.log(-torch.expm1(-below)) - self.logits
         return torch.where(value > 0.5, largest - torch.logsumexp(self.logits, -1, keepdim=True), others)
 

@@ -4,11 +4,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from vae_fn.gradients.estimator import Estimator
+from vae_fn.gradients.estimators.arm import arm
+from vae_fn.gradients.estimators.concrete import gumbel_softmax
 from vae_fn.gradients.estimators.disarm import disarm
 from vae_fn.gradients.estimators.gdreg import gdreg
+from vae_fn.gradients.estimators.gumbel_rao import gumbel_rao
 from vae_fn.gradients.estimators.importance import dreg, iwae, vimco, wake
 from vae_fn.gradients.estimators.relax import rebar, relax
 from vae_fn.gradients.estimators.single import pathwise, rloo, sticking_the_landing
+from vae_fn.gradients.estimators.straight_through import straight_through, straight_through_gumbel
 
 
 class Entry(NamedTuple):
@@ -35,8 +39,13 @@ CATALOGUE: dict[str, Entry] = {
     "gdreg": Entry(gdreg, ("bauer2021",)),
     "vimco": Entry(vimco, ("mnih2016",)),
     "rws": Entry(wake, ("bornschein2015", "le2019")),
+    "arm": Entry(arm, ("yin2019",)),
     "disarm": Entry(disarm, ("dong2020", "yin2020")),
     "rebar": Entry(rebar, ("tucker2017",)),
     "relax": Entry(relax, ("grathwohl2018",)),
+    "gumbel-softmax": Entry(gumbel_softmax, ("maddison2017", "jang2017")),
+    "straight-through": Entry(straight_through, ("bengio2013",)),
+    "st-gumbel": Entry(straight_through_gumbel, ("jang2017",)),
+    "gumbel-rao": Entry(gumbel_rao, ("paulus2021",)),
 }
 """Continuous ones first; a name is what `Estimator.name` says, but for the second form of `pathwise`."""

@@ -1,12 +1,13 @@
 """Latents in one layer or in several, seen alike."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_fn.distributions import BottomUp, Distribution, TopDown
+from vae_fn.distributions import Bernoulli, BottomUp, Distribution, TopDown
 from vae_fn.distributions.layered import Values
 from vae_fn.types import Tree
 
@@ -26,14 +27,29 @@ def as_noise(q: Distribution, noise: Tree) -> Values:
     return noise if isinstance(q, BottomUp | TopDown) else (noise,)
 
 
-def redraw(layered: Any, values: dict[int, Tensor], noise: Values, place: int) -> Values:
-    """All layers: those in `values`, and the ones drawn from this place on at their noise."""
-    values = dict(values)
+def check_layers(name: str, q: Distribution, families: Any, advice: str) -> None:
+    """Refuse a q with a layer that is none of these families.
+
+    Raises:
+        ValueError: there is such a layer; the message ends with the advice.
+    """
+    for family in as_layers(q).families:
+        if not issubclass(family, families):
+            raise ValueError(f"{name} does not know what to do with {family.__name__} latents: {advice}")
+
+
+def drawn(layered: Any, draw: Callable[[int, Any], Tensor]) -> Values:
+    """All layers, each `draw(index, family)` from its distribution given the layer before it."""
+    values: dict[int, Tensor] = {}
     for at, index in enumerate(layered.order):
-        if at >= place:
-            neighbour = values[layered.order[at - 1]] if at else None
-            values[index] = layered.layer(index, neighbour).sample(noise[index])
+        neighbour = values[layered.order[at - 1]] if at else None
+        values[index] = draw(index, layered.layer(index, neighbour))
     return tuple(values[index] for index in sorted(values))
+
+
+def zeros(family: Bernoulli) -> Float[Tensor, "n d"]:
+    """The probability that each bit is 0, of every distribution in the batch: where bits jump in their noise."""
+    return torch.sigmoid(-family.logits).reshape(-1, family.logits.shape[-1])
 
 
 def jumps(q: Distribution) -> tuple[Float[Tensor, "d m"], ...]:
@@ -50,8 +66,8 @@ def jumps(q: Distribution) -> tuple[Float[Tensor, "d m"], ...]:
     for at, index in enumerate(layered.order):
         if at:
             family = layered.layer(index, _states(family))
-        logits = family.logits.reshape(-1, family.logits.shape[-1])
-        found[index] = torch.sigmoid(torch.cat([logits, -logits])).T
+        zero = zeros(family)
+        found[index] = torch.cat([zero, 1 - zero]).T
     return tuple(found[index] for index in sorted(found))
 
 

@@ -22,7 +22,8 @@ from vae_fn import tree
 from vae_fn.distributions import Bernoulli, Categorical, Distribution
 from vae_fn.gradients.estimator import Estimate, Estimator, Evaluations, check_latents, check_samples
 from vae_fn.gradients.estimators import perceptron
-from vae_fn.gradients.estimators.layering import jumps
+from vae_fn.gradients.estimators.concrete import check_temperature
+from vae_fn.gradients.estimators.layering import zeros
 from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.surrogate import assemble, weigh
 from vae_fn.gradients.wires import vjp
@@ -50,7 +51,11 @@ def rebar(scale: float = 1.0, temperature: float = 0.5, *, optimizer: Optimizer 
         scale: the first eta.
         temperature: the first temperature.
         optimizer: of both; Adam at 1e-3 unless another is given.
+
+    Raises:
+        ValueError: the temperature is not positive.
     """
+    check_temperature(temperature)
     return _tuned("rebar", lambda q: _weights(scale, temperature), optimizer or adam(1e-3))
 
 
@@ -66,7 +71,11 @@ def relax(
         temperature: of the relaxation.
         optimizer: of the control variate.
         seed: of the network's first weights.
+
+    Raises:
+        ValueError: the temperature is not positive.
     """
+    check_temperature(temperature)
 
     def first(q: Any) -> Params:
         inputs = math.prod(q.logits.shape[-q.event_ndim :])
@@ -88,7 +97,7 @@ def _tuned(name: str, first: Callable[[Distribution], Params], optimizer: Optimi
 
     def estimate(problem: Problem, params: Params, noise: Tree, state: ControlState) -> Estimate:
         q, pull_q = vjp(problem.q, params)
-        z = q.sample(noise)
+        z = _one_layer(name, q).sample(noise)
         joint, pull_joint, seen = vjp(lambda params: weigh(problem, params, z, q.log_prob(z)), params, has_aux=True)
         (grads,) = pull_joint(torch.full_like(joint, 1 / len(joint)))
 
@@ -101,7 +110,8 @@ def _tuned(name: str, first: Callable[[Distribution], Params], optimizer: Optimi
         return Estimate(pulled.value, pulled.grads, _descend(optimizer, slope, state), pulled.info)
 
     def breaks(problem: Problem, params: Params, samples: int) -> Tree:
-        return jumps(problem.q(params))[0].expand(samples, -1, -1)
+        q = problem.q(params)
+        return zeros(q).T.expand(samples, -1, -1) if isinstance(q, Bernoulli) else None
 
     return Estimator(name, "the ELBO", "discrete", 1, False, _evaluations, init, noise_like, estimate, breaks=breaks)
 
@@ -146,7 +156,8 @@ def _control(problem: Problem, params: Params, q: Any, perturbed: Tensor, contro
 
 
 def _weights(scale: float, temperature: float) -> Params:
-    return {"scale": torch.tensor(scale), "log_temperature": torch.tensor(math.log(temperature))}
+    scalar = {"scale": scale, "log_temperature": math.log(temperature)}
+    return {name: torch.tensor(value, dtype=torch.float64) for name, value in scalar.items()}
 
 
 def _copies(q: Any, samples: int) -> Any:
