@@ -27,7 +27,7 @@ def distribution(
     Nothing is known of the family but its protocol. Its tensors are cast to float64, and all elements of its batch are
     checked. One verdict a claim:
 
-    - `shapes`: samples stand in front, densities keep the batch. Without them nothing else is checked.
+    - `shapes`: samples stand in front, densities keep the batch and are numbers. Without them nothing else is checked.
     - `normalised`: exp(log_prob) integrates to 1, or sums to 1 over the states.
     - `law`: draws from keys have the law of log_prob, at 16 quantiles of each coordinate and at the medians of pairs,
       or by the frequencies of states; at a level that is exact for any number of draws.
@@ -37,6 +37,7 @@ def distribution(
     - `inverse`: noise_of undoes sample.
     - `mean` and `sampled mean`: the declared mean is that of the density, and of the draws.
     - `to_torch` and `mean of to_torch`: the object of `torch.distributions` has the same log_prob and mean.
+    - `own noise`: each draw of each element of the batch depends on its own noise and on no other.
     - `batches`: vmap over the batch, and every row alone, is the batch.
     - with p, `kl` and `kl gradient` (against integrals), `sampled kl`, and `kl at equality`: 0 there, and nowhere less.
 
@@ -47,8 +48,11 @@ def distribution(
         name: of q in verdicts; by default its family and shapes.
         detect: how far a probability may be off unseen, in standard deviations of its event (half of that at a median).
 
+    A claim that float64 is too coarse for, as at a scale far below its location, is not covered.
+
     Raises:
         TypeError: q is no NamedTuple of floating tensors.
+        ValueError: it has no elements.
     """
     shapes = contract.shapes(bare(q, name))
     if not shapes.passed:
@@ -70,29 +74,34 @@ def _laws(subject: Subject, detect: float) -> Findings:
 
 
 def _noise(subject: Subject) -> Findings:
-    verdicts, missing = [noise.noise_form(subject)], []
-    verdicts.append(noise.in_float32(subject, subject.q, "noise form in float32"))
+    found: list[Verdict | str] = [noise.in_float32(subject, subject.q, "noise form in float32")]
+    if noise.too_coarse(subject):
+        return _sorted([*found, f"noise form, change of variables, inverse: {noise.COARSE}"])
+    found.insert(0, noise.noise_form(subject))
     if subject.discrete:
-        return verdicts, missing
-    changed, tiny = noise.change_of_variables(subject), noise.tiny_member(subject)
-    if isinstance(changed, str):
-        missing.append(changed)
-    else:
-        verdicts.append(changed)
-    if tiny is None:
-        missing.append("noise form at scale 1e-8: no tensor is a scale, or its logarithm")
-    else:
-        verdicts.append(noise.in_float32(subject, tiny, "noise form at scale 1e-8"))
-    noise_of = getattr(subject.q, "noise_of", None)
-    if noise_of is None:
-        missing.append("inverse: there is no noise_of")
-    else:
-        verdicts.append(noise.inverse(subject, noise_of))
-    return verdicts, missing
+        return _sorted(found)
+    tiny, noise_of = noise.tiny_member(subject), getattr(subject.q, "noise_of", None)
+    return _sorted(
+        [
+            *found,
+            noise.change_of_variables(subject),
+            "noise form at scale 1e-8: no tensor is a scale, or its logarithm"
+            if tiny is None
+            else noise.in_float32(subject, tiny, "noise form at scale 1e-8"),
+            "inverse: there is no noise_of" if noise_of is None else noise.inverse(subject, noise_of),
+        ]
+    )
+
+
+def _sorted(found: list[Verdict | str]) -> Findings:
+    """Verdicts, and sentences."""
+    return [each for each in found if isinstance(each, Verdict)], [each for each in found if isinstance(each, str)]
 
 
 def _contract(subject: Subject) -> Findings:
     verdicts, missing = contract.to_torch(subject)
+    own = contract.own_noise(subject)
+    verdicts, missing = ([*verdicts, own], missing) if isinstance(own, Verdict) else (verdicts, [*missing, own])
     if subject.aligned:
         return [*verdicts, contract.batches(subject)], missing
     return verdicts, [*missing, "batches: not every tensor has the whole batch in front of its event"]

@@ -10,6 +10,7 @@ from vae_fn import random, tree
 from vae_fn.types import Shape
 from vae_fn.verify.distributions.comparing import compare, sizes, truth
 from vae_fn.verify.distributions.subject import Subject
+from vae_fn.verify.properties.arguments import reason
 from vae_fn.verify.verdict import Verdict
 
 DRAWS = 16
@@ -21,7 +22,10 @@ FRONTS: tuple[Shape, ...] = ((), (5,), (2, 3))
 
 
 def shapes(subject: Subject) -> Verdict:
-    """Samples stand in front, `(*k, *batch, *event)`, densities keep the batch, and the dtype is the parameters'."""
+    """Samples stand in front, `(*k, *batch, *event)`, densities keep the batch, and the dtype is the parameters'.
+
+    They are numbers, too: NaN would be no mass to what integrates them.
+    """
     start = time.perf_counter()
     false = _wrong("mean", subject.q.mean, (*subject.batch, *subject.event), torch.float64)
     for front in FRONTS:
@@ -40,7 +44,33 @@ def _wrong_draws(subject: Subject, front: Shape) -> list[str]:
     false = _wrong(f"sample of {front} draws", value, (*front, *batch, *event), dtype)
     for name, density in densities.items():
         false += _wrong(f"{name} of {front} draws", density, (*front, *batch), dtype)
+        false += [f"the {name} of {front} draws is not a number"] if bool(density.isnan().any()) else []
     return false
+
+
+def own_noise(subject: Subject) -> Verdict | str:
+    """Every draw of every element of the batch is made of its own noise alone: what becomes of others changes nothing.
+
+    This is what makes draws independent of each other, as shared or mirrored noise does not. The sentence says why it
+    cannot be checked.
+    """
+    start, front = time.perf_counter(), (DRAWS, *subject.batch)
+    shape = subject.q.noise_like((DRAWS,)).shape
+    if tuple(shape[: len(front)]) != front:
+        return f"own noise: the noise of {front} draws has the shape {tuple(shape)}, which does not begin with it"
+    some, others = (subject.noise(subject.key(f"own noise {i}"), DRAWS) for i in range(2))
+    chosen = random.uniform(subject.key("own noise"), front) < 0.5
+
+    def mixed(one: Tensor, other: Tensor) -> Tensor:
+        return torch.where(chosen.reshape(*front, *[1] * (one.ndim - len(front))), other, one)
+
+    seen = subject.q.sample(mixed(some, others))
+    expected = mixed(subject.q.sample(some), subject.q.sample(others))
+    return compare("own noise", subject.name, seen, expected, tree.map(_rounding, sizes(expected)), since=start)
+
+
+def _rounding(size: Tensor) -> Tensor:
+    return TOLERANCE * size
 
 
 def batches(subject: Subject) -> Verdict:
@@ -53,8 +83,11 @@ def batches(subject: Subject) -> Verdict:
     expected, mapped, alone = {}, {}, {}
     for name, (method, arguments) in _methods(noise, value).items():
         expected[name] = method(q, *arguments)
-        mapped[name] = torch.vmap(method)(q, *arguments)
-        rows = [method(*tree.map(lambda leaf, i=i: leaf[i], (q, *arguments))) for i in range(front[0])]
+        try:
+            mapped[name] = torch.vmap(method)(q, *arguments)
+            rows = [method(*tree.map(lambda leaf, i=i: leaf[i], (q, *arguments))) for i in range(front[0])]
+        except (RuntimeError, ValueError, IndexError) as error:
+            return truth("batches", subject.name, [f"{name} of a row of the batch: {reason(error)}"], since=start)
         alone[name] = torch.stack(rows)
         expected[name] = expected[name].expand(alone[name].shape)
     both = {"vmap": expected, "a row alone": expected}

@@ -28,6 +28,11 @@ WIDEST = 32
 
 TINY = 1e-8
 
+LOOSEST = 1e-2
+"""The most that is forgiven, relative to 1 and the size: with more, no error would be seen."""
+
+COARSE = "float64 itself loses the noise where a scale is so small beside its location"
+
 Density = Callable[[Family, Tensor, Tensor], Tensor]
 
 vjp: Callable[..., Any] = func.vjp
@@ -61,8 +66,15 @@ def noise_form(subject: Subject) -> Verdict:
     return compare("noise form", subject.name, seen, expected, _allowed(expected, _slack(subject)), since=start)
 
 
-def in_float32(subject: Subject, q: Family, claim: str) -> Verdict:
+def too_coarse(subject: Subject) -> bool:
+    """Whether float64 moves values so far that what is computed from them can be compared with nothing."""
+    return _slack(subject) > LOOSEST
+
+
+def in_float32(subject: Subject, q: Family, claim: str) -> Verdict | str:
     """In float32 the noise form and its derivatives are those of float64, and so are the masses of all states.
+
+    The sentence says that float64 is no judge of it.
 
     Args:
         subject: what is checked.
@@ -73,14 +85,17 @@ def in_float32(subject: Subject, q: Family, claim: str) -> Verdict:
     narrow = cast(q, torch.float32)
     wide = cast(narrow, torch.float64)
     noise = random.draw(subject.key(claim), q.noise_like((DRAWS,)), torch.float32)
+    blur = 0.0 if subject.discrete else blur_of(wide.sample(noise.double()))  # float64 recomputes the noise itself
+    slack = FLOAT32 + 64 * blur
+    if slack > LOOSEST:
+        return f"{claim}: {COARSE}"
     value = narrow.sample(noise) if subject.discrete else None
     seen = _derivatives(from_noise, narrow, noise, value)
     expected = _derivatives(from_value, wide, noise.double(), None if value is None else value.double())
     if subject.states is not None:
         states = subject.values(subject.states.unsqueeze(1).expand(-1, subject.lines, -1))
         seen["states"], expected["states"] = narrow.log_prob(states.float()), wide.log_prob(states)
-    blur = 0.0 if subject.discrete else blur_of(wide.sample(noise.double()))  # float64 recomputes the noise itself
-    return compare(claim, subject.name, seen, expected, _allowed(expected, FLOAT32 + 64 * blur), since=start)
+    return compare(claim, subject.name, seen, expected, _allowed(expected, slack), since=start)
 
 
 def inverse(subject: Subject, noise_of: Callable[[Tensor], Tensor]) -> Verdict:
@@ -144,7 +159,9 @@ def _changed(
         named = tree.flat_names(q)
         named[name] = change(named[name])
         new = tree.from_names(named, q)
-        if bool((gap(old, subject.rows(new.sample(noise))).abs() <= 1e-6 * old.std(0)).all()):
+        draws = subject.rows(new.sample(noise))
+        allowed = min(1e-6 + 64 * blur_of(draws), LOOSEST)
+        if bool((gap(old, draws).abs() <= allowed * old.std(0)).all()):
             return new
     return None
 

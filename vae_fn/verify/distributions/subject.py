@@ -122,6 +122,7 @@ def bare(q: Family, name: str | None) -> Subject:
 
     Raises:
         TypeError: q has no tensors, or they are not floating.
+        ValueError: its batch or its event has no elements.
     """
     leaves = tree.leaves(q)
     if not leaves or not all(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves):
@@ -129,6 +130,8 @@ def bare(q: Family, name: str | None) -> Subject:
     double = cast(q, torch.float64)
     shape = tuple(double.mean.shape)
     front = len(shape) - q.event_ndim
+    if not math.prod(shape):
+        raise ValueError(f"there is nothing to check: its mean has the shape {shape}, without elements")
     name = name or f"{type(q).__name__} {(*shape[:front],)} {(*shape[front:],)}"
     nothing = torch.zeros(1, 1, 1, dtype=torch.float64)
     return Subject(name, double, leaves[0].dtype, shape[:front], shape[front:], nothing, False, None, True)

@@ -48,8 +48,9 @@ def parity(
 
     Returns:
         `rejected` where a float32 result is too far off or has other shapes, and where the function does not compile
-        whole or cannot be vmapped, with the reason; `inconclusive` where it has no float64 version, where that is not
-        a number, and at a jump, where roundings explain everything. `gap` and `resolvable` are error and allowed error at `coordinate`, in the unit of the result.
+        whole or cannot be vmapped, with the reason; `inconclusive` where it has no float64 version, where that is not a
+        number, and at a jump, where roundings explain everything. `gap` and `resolvable` are error and allowed error at
+        `coordinate`, in the unit of the result.
 
     Raises:
         ValueError: `in_dims` does not fit the arguments, or the result has no numbers.
