@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from vae_fn import philox, random
 
 GENERATORS = {module.__name__: module for module in (random._generator, philox)}
-LAWS = {law.__name__: law for law in (random.normal, random.uniform, random.gumbel, random.laplace, random.logistic)}
+LAWS = {
+    law.__name__: law
+    for law in (
+        random.normal,
+        random.uniform,
+        random.gumbel,
+        random.laplace,
+        random.logistic,
+        random.rayleigh,
+        random.maxwell,
+    )
+}
 SEED = st.integers(0, 2**64 - 1)
 SHAPE = st.lists(st.integers(0, 5), max_size=3).map(tuple)
 

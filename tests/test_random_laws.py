@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import scipy.stats
 import torch
@@ -16,6 +17,8 @@ from vae_fn.verify import Biased, Rejected, law, mean_bounded
 __all__ = ["generator", "key"]
 
 SIZE = 1_000_000
+BY_NORMALS = ("normal", "maxwell")
+"""The laws that are not made of uniforms."""
 
 
 # --- lattice and tails
@@ -35,13 +38,16 @@ def test_tails(monkeypatch):
     monkeypatch.setattr(
         random, "_generator", type("Ends", (), {"uniform": staticmethod(lambda key, shape: index * 2**-23)})
     )
-    ends = {name: law(torch.zeros(2), index.shape) for name, law in LAWS.items() if name != "normal"}
+    ends = {name: law(torch.zeros(2), index.shape) for name, law in LAWS.items() if name not in BY_NORMALS}
     u = ends["uniform"].double()
     assert (u[0].item(), u[-1].item()) == (2**-24, 1 - 2**-24)
     exact = {"gumbel": -(-u.log()).log(), "logistic": u.log() - (1 - u).log()}
+    exact["rayleigh"] = (-2 * u.log()).sqrt()
     exact["laplace"] = -(2 * u - 1).sign() * torch.log1p(-(2 * u - 1).abs())
     for name, expected in exact.items():
         torch.testing.assert_close(ends[name].double(), expected, rtol=3e-7, atol=1e-7)
+    assert 3.452e-4 < ends["rayleigh"].min() < 3.454e-4
+    assert 5.768 < ends["rayleigh"].max() < 5.769
     for name, bounds in {
         "gumbel": (-2.812, 16.636),
         "laplace": (-15.943, 15.943),
@@ -68,6 +74,8 @@ CDF = {
     "gumbel": scipy.stats.gumbel_r.cdf,
     "laplace": scipy.stats.laplace.cdf,
     "logistic": scipy.stats.logistic.cdf,
+    "rayleigh": scipy.stats.rayleigh.cdf,
+    "maxwell": lambda x: 0.5 + 0.5 * np.sign(x) * scipy.stats.maxwell.cdf(np.abs(x)),
 }
 
 
@@ -83,12 +91,21 @@ def test_law_over_keys(name, generator):
     check_law(lambda key, n: LAWS[name](random.split(key, n), ()), label, CDF[name], resolve=0.015)
 
 
+def plane(key, shape):
+    """A Rayleigh length with a sign."""
+    one, other = random.normal(key, (*shape, 2)).unbind(-1)
+    return torch.copysign(torch.hypot(one, other), one)
+
+
 MUTANTS = {
     "uniform of a normal's variance": ("normal", lambda key, shape: math.sqrt(12) * (random.uniform(key, shape) - 0.5)),
     "normal two hundredths too wide": ("normal", lambda key, shape: 1.02 * random.normal(key, shape)),
     "one-sided laplace": ("laplace", lambda key, shape: random.laplace(key, shape).abs()),
     "gumbel of the minimum": ("gumbel", lambda key, shape: -random.gumbel(key, shape)),
     "logistic of a laplace": ("logistic", lambda key, shape: math.pi / math.sqrt(6) * random.laplace(key, shape)),
+    "rayleigh of a half normal": ("rayleigh", lambda key, shape: random.normal(key, shape).abs()),
+    "one-sided maxwell": ("maxwell", lambda key, shape: random.maxwell(key, shape).abs()),
+    "maxwell in the plane": ("maxwell", lambda key, shape: plane(key, shape)),
     "coarse uniform": ("uniform", lambda key, shape: torch.floor(128 * random.uniform(key, shape)) / 128),
 }
 

@@ -120,6 +120,20 @@ def logistic(key: Key, shape: Shape, dtype: torch.dtype = torch.float32) -> Floa
     return _cast(torch.log(u) - torch.log(1 - u), dtype)
 
 
+def rayleigh(key: Key, shape: Shape, dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
+    """Rayleigh noise, density x exp(-x**2 / 2) on x > 0: sqrt(-2 log u), between 3.452e-4 and 5.769."""
+    return _cast(torch.sqrt(-2 * torch.log(_uniform(key, shape))), dtype)
+
+
+def maxwell(key: Key, shape: Shape, dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
+    """Two-sided Maxwell noise, density x**2 exp(-x**2 / 2) / sqrt(2 pi); its size is at most 11.72.
+
+    Its size is the length of three standard normals, its sign that of the first: the two are independent.
+    """
+    first, second, third = _draw(_generator.normal, key, (*shape, 3)).unbind(-1)
+    return _cast(torch.copysign(torch.sqrt(first**2 + second**2 + third**2), first), dtype)
+
+
 def permutation(key: Key, n: int) -> Int64[Tensor, "*keys n"]:
     """A uniformly random order of range(n) for each key.
 

@@ -1,6 +1,9 @@
 """Rules in place of noise: their moments are those of the laws, and every state has its probability."""
 
+import math
+
 import pytest
+import scipy.special
 import scipy.stats
 import torch
 from torch import distributions
@@ -11,12 +14,29 @@ from vae_fn.gradients.oracles import nodes
 from vae_fn.gradients.oracles.nodes import enumerate_states, product
 from vae_fn.random import Noise
 
+
+class Rayleigh:
+    """E W**n of the length of two standard normals; scipy integrates it, and loses digits."""
+
+    def moment(self, power):
+        return 2 ** (power / 2) * math.gamma(1 + power / 2)
+
+
+class TwoSidedMaxwell:
+    """E M**n of the length of three, with a sign."""
+
+    def moment(self, power):
+        return 0.0 if power % 2 else 2 ** (1 + power / 2) * math.gamma((3 + power) / 2) / math.sqrt(math.pi)
+
+
 LAWS = {
     random.normal: scipy.stats.norm(),
     random.uniform: scipy.stats.uniform(),
     random.laplace: scipy.stats.laplace(),
     random.logistic: scipy.stats.logistic(),
     random.gumbel: scipy.stats.gumbel_r(),
+    random.rayleigh: Rayleigh(),
+    random.maxwell: TwoSidedMaxwell(),
 }
 
 
@@ -36,10 +56,25 @@ def test_every_law_has_a_rule():
 
 def test_gauss_rules_are_exact_for_polynomials():
     for order in (1, 2, 5):
-        for law in (random.normal, random.uniform):
+        for law in (random.normal, random.uniform, random.rayleigh):
             x, weights = nodes.RULES[law](order)
             degree = 2 * order - 1
-            assert float((weights * x**degree).sum()) == pytest.approx(LAWS[law].moment(degree), abs=1e-13)
+            assert float((weights * x**degree).sum()) == pytest.approx(LAWS[law].moment(degree), rel=1e-12, abs=1e-13)
+    for order in (3, 6):
+        x, weights = nodes.maxwell(order)
+        degree = 2 * order - 4
+        assert float((weights * x**degree).sum()) == pytest.approx(LAWS[random.maxwell].moment(degree), rel=1e-12)
+
+
+@pytest.mark.parametrize("order", [30, 105])
+def test_half_lines_are_integrated_beyond_polynomials(order):
+    """E cos(3 W) and E exp(-2 W**2) under Rayleigh, E cos(2 M) under Maxwell, in closed form."""
+    x, weights = nodes.rayleigh(order)
+    dawson = scipy.special.dawsn(3 / 2**0.5)
+    assert float((weights * torch.cos(3 * x)).sum()) == pytest.approx(1 - 3 * 2**0.5 * dawson, abs=1e-13)
+    assert float((weights * torch.exp(-2 * x**2)).sum()) == pytest.approx(1 / 5, abs=1e-9)
+    x, weights = nodes.maxwell(order)
+    assert float((weights * torch.cos(2 * x)).sum()) == pytest.approx((1 - 4) * math.exp(-2), abs=1e-13)
 
 
 def test_a_product_rule_is_an_expectation_of_independent_noise():

@@ -1,8 +1,9 @@
 """Nodes and weights in place of noise: expectations over noise as finite sums.
 
 Each coordinate of noise gets a rule of its law: Gauss-Hermite for normal, Gauss-Legendre on every piece between jumps
-for uniform, Gauss-Laguerre on both sides of the kink for Laplace, the trapezoidal rule for logistic and Gumbel noise,
-whose densities are analytic and decay exponentially on the whole line. The rule of an array is their product.
+for uniform, Gauss-Laguerre on both sides of the kink for Laplace, Gauss rules of their own for Rayleigh and Maxwell,
+the trapezoidal rule for logistic and Gumbel noise, whose densities are analytic and decay exponentially on the whole
+line. The rule of an array is their product.
 """
 
 import math
@@ -80,12 +81,39 @@ def gumbel(order: int) -> Line:
     return x, _proportional(-x - torch.exp(-x))
 
 
+def rayleigh(order: int) -> Line:
+    """Gauss's rule of the density x exp(-x**2 / 2) on x > 0: exact for polynomials of degree 2 order - 1.
+
+    Its recurrence is found on a fine grid (the discretised Stieltjes procedure, Gautschi 2004, section 2.2.3).
+    """
+    t, w = np.polynomial.legendre.leggauss(3 * order + 40)
+    x = (np.sqrt(order) + 5) * (1 + t)  # far beyond the last node
+    density = w * x * np.exp(-0.5 * x**2)
+    before, now = np.zeros_like(x), np.full_like(x, density.sum() ** -0.5)
+    diagonal, beside = np.zeros(order), np.zeros(order + 1)
+    for n in range(order):
+        diagonal[n] = (density * x * now**2).sum()
+        following = (x - diagonal[n]) * now - beside[n] * before
+        beside[n + 1] = np.sqrt((density * following**2).sum())
+        before, now = now, following / beside[n + 1]
+    nodes, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside[1:-1], 1) + np.diag(beside[1:-1], -1))
+    return _normalised(nodes, vectors[0] ** 2)
+
+
+def maxwell(order: int) -> Line:
+    """Gauss-Hermite with its weights times x**2: exact for polynomials of degree 2 order - 3."""
+    x, w = np.polynomial.hermite_e.hermegauss(max(order, 2))
+    return _normalised(x, w * x**2)
+
+
 RULES: dict[Callable[..., Tensor], Callable[..., Line]] = {
     random.normal: normal,
     random.uniform: uniform,
     random.laplace: laplace,
     random.logistic: logistic,
     random.gumbel: gumbel,
+    random.rayleigh: rayleigh,
+    random.maxwell: maxwell,
 }
 """The rule of each law of `vae_fn.random`."""
 
