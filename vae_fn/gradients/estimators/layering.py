@@ -17,13 +17,13 @@ def as_layers(q: Any) -> Any:
     return q if isinstance(q, BottomUp | TopDown) else BottomUp(q, {}, ())
 
 
-def as_value(q: Distribution, layers: Values) -> Tree:
-    """The value of q with these layers."""
+def as_value(q: Distribution, layers: tuple[Any, ...]) -> Tree:
+    """The value of q with these layers, or what there is of one."""
     return layers if isinstance(q, BottomUp | TopDown) else layers[0]
 
 
-def as_noise(q: Distribution, noise: Tree) -> Values:
-    """The noise of q by layer."""
+def as_noise(q: Distribution, noise: Tree) -> tuple[Any, ...]:
+    """The noise of q by layer, or what specifies it."""
     return noise if isinstance(q, BottomUp | TopDown) else (noise,)
 
 
