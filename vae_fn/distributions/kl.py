@@ -11,6 +11,7 @@ from vae_fn.distributions.logistic import Logistic
 from vae_fn.distributions.multivariate_normal import MultivariateNormal
 from vae_fn.distributions.normal import Normal
 from vae_fn.distributions.protocol import Distribution
+from vae_fn.types import Tree
 
 BY_DIMENSION = {
     (Normal, Normal): closed_forms.normal_normal,
@@ -70,13 +71,13 @@ def kl_by_dimension(q: Distribution, p: Distribution) -> Float[Tensor, "*b d"]:
     return BY_DIMENSION[pair](q, p)
 
 
-def log_ratio(q: Distribution, p: Distribution, noise: Float[Tensor, "..."]) -> Float[Tensor, " k *b"]:
+def log_ratio(q: Distribution, p: Distribution, noise: Tree) -> Float[Tensor, " k *b"]:
     """The log ratio log q(z) - log p(z) in nats at z = q.sample(noise), noise `(k, *b, *event)`; its mean is the KL."""
     value = q.sample(noise)
     return q.log_prob_from_noise(noise, value) - p.log_prob(value)
 
 
-def kl_monte_carlo(q: Distribution, p: Distribution, noise: Float[Tensor, "..."]) -> Float[Tensor, "*b"]:
+def kl_monte_carlo(q: Distribution, p: Distribution, noise: Tree) -> Float[Tensor, "*b"]:
     """The mean of `log_ratio` over the k draws in front: unbiased for KL(q || p), for any pair with one support."""
     return log_ratio(q, p, noise).mean(0)
 
