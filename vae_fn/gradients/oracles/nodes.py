@@ -84,11 +84,11 @@ def gumbel(order: int) -> Line:
 def rayleigh(order: int) -> Line:
     """Gauss's rule of the density x exp(-x**2 / 2) on x > 0: exact for polynomials of degree 2 order - 1.
 
-    Its recurrence is found on a fine grid (the discretised Stieltjes procedure, Gautschi 2004, section 2.2.3).
+    Its recurrence is found by the discretised Stieltjes procedure (Gautschi 2004, section 2.2), on the trapezoidal rule
+    in log x, to well beyond the last node.
     """
-    t, w = np.polynomial.legendre.leggauss(3 * order + 40)
-    x = (np.sqrt(order) + 5) * (1 + t)  # far beyond the last node
-    density = w * x * np.exp(-0.5 * x**2)
+    x = np.exp(np.linspace(-20, np.log(2 * np.sqrt(order) + 10), 30 * order + 400))
+    density = x**2 * np.exp(-0.5 * x**2)
     before, now = np.zeros_like(x), np.full_like(x, density.sum() ** -0.5)
     diagonal, beside = np.zeros(order), np.zeros(order + 1)
     for n in range(order):
