@@ -30,6 +30,11 @@ def dreg_rule(log_weights: PerSample, beta: float | Tensor) -> Coefficients:
     return Coefficients(log_mean_exp(log_weights), weights, path, torch.zeros_like(weights))
 
 
+def stl_iwae_rule(log_weights: PerSample, beta: float | Tensor) -> Coefficients:
+    """w~, 1, 0: hold q's parameters in log q, whose part has no mean zero here."""
+    return iwae_rule(log_weights, beta)._replace(density=torch.zeros_like(log_weights))
+
+
 def vimco_rule(log_weights: PerSample, beta: float | Tensor) -> Coefficients:
     """w~, 0, (bound - bound without k) - beta w~: each sample's own leave-one-out learning signal."""
     weights, bound = torch.softmax(log_weights, 0), log_mean_exp(log_weights)
@@ -83,6 +88,24 @@ def iwae() -> Estimator:
 def dreg() -> Estimator:
     """The doubly reparameterised gradient of the K-sample bound (Tucker et al. 2018, eq. 8)."""
     return from_coefficients("dreg", dreg_rule, unbiased_for="the K-sample bound", **WEIGHTED)
+
+
+def stl_iwae(unbiased_for: str = "nothing") -> Estimator:
+    """Sticking the landing in the K-sample bound: biased (Roeder et al. 2017, section 4; Tucker et al. 2018).
+
+    Args:
+        unbiased_for: nothing else can be claimed.
+
+    Raises:
+        ValueError: it is claimed to be unbiased for something.
+    """
+    if unbiased_for != "nothing":
+        raise ValueError(
+            f"stl-iwae is not unbiased for {unbiased_for}: the part of the gradient that it leaves out has mean zero "
+            "for one sample only; use dreg, which makes a path of that part"
+        )
+    reason = "nothing: what it leaves out, E sum w~_k dlog q(z_k), is not zero beyond one sample"
+    return from_coefficients("stl-iwae", stl_iwae_rule, unbiased_for=reason, **WEIGHTED)
 
 
 def vimco() -> Estimator:
