@@ -137,7 +137,7 @@ def test_notes_say_which_parameters_are_shown(run):
 
 def test_notes_say_what_is_missing(run):
     subject, summary = subject_of(run), json.loads((run / "summary.json").read_text())
-    assert "no plane" in notes(subject._replace(kl=subject.kl[:1]), summary)[1]
+    assert "no plane" in notes(subject._replace(means=subject.means[:, :1]), summary)[1]
     unlabelled = subject._replace(test=subject.test._replace(labels=None))
     assert "no labels" in notes(unlabelled, summary)[1]
     many = subject._replace(test=subject.test._replace(labels=torch.arange(51)))

@@ -24,8 +24,9 @@ class EncodeOptions(ModelOptions):
     """Encode images, such as your own, and write their latents as arrays.
 
     The .npz file has a row for each image: mean and scale, the standard deviation, of the posterior q(z | x), and the
-    labels where there are some. A model of binarised pixels is shown binarised pixels: drawn once from --key if it was
-    trained on pixels drawn afresh every step, or as in training if those were drawn once.
+    labels where there are some. Of discrete latents mean holds probabilities, and there are logits; of layers those of
+    each, mean_1 of the one nearest to the pixels. A model of binarised pixels is shown binarised pixels: drawn once
+    from --key if it was trained on pixels drawn afresh every step, or as in training if those were drawn once.
     """
 
     data: str | None = None

@@ -18,7 +18,8 @@ SUMMARY = "Encode images and decode them again, with the reconstruction term in 
 class ReconstructOptions(ModelOptions):
     """Encode images and decode them again, as a picture or as arrays, with the reconstruction term in nats.
 
-    What is shown is the mean of p(x | z) at the mean of the posterior q(z | x). The reconstruction term is the mean of
+    What is shown is the mean of p(x | z) at the mean of the posterior q(z | x), or at the most probable code of
+    discrete latents. The reconstruction term is the mean of
     log p(x | z) over draws from the posterior and over the images shown, as in the ELBO.
     """
 
@@ -48,12 +49,12 @@ def main(args: Sequence[str]) -> None:
     config = options.settings()
     data = options.data or config.data
     out = place(options.out, options.run / "figures" / "reconstructions.png", data)
-    from vae_fn.run.codes import load_trained, prepared, reconstruct, select
+    from vae_fn.run.codes import load_trained, numbered, prepared, reconstruct, select
 
     trained = load_trained(options.run, config, options.checkpoint, options.key)
     split = select(prepared(trained, options.data), options.split)
-    *arrays, evaluation = reconstruct(trained, split, options.count, config.evaluation_draws)
-    index, images, latents, decoded = (array.cpu().numpy() for array in arrays)
+    found = reconstruct(trained, split, options.count, config.evaluation_draws)
+    index, images, decoded = (array.cpu().numpy() for array in (found.places, found.images, found.decoded))
     if out.suffix.lower() in PICTURES:
         from vae_fn.viz import reconstructions
 
@@ -61,8 +62,9 @@ def main(args: Sequence[str]) -> None:
     else:
         pictures = {"images": images, "decoded": decoded}
         shaped = {name: rows.reshape(-1, *trained.shape) for name, rows in pictures.items()}
-        write_arrays(out, shaped | {"latents": latents, "index": index})
-    result = with_nonfinite(evaluation._asdict())
+        latents = {name: array.cpu().numpy() for name, array in numbered("latents", found.latents)}
+        write_arrays(out, shaped | latents | {"index": index})
+    result = with_nonfinite(found.evaluation._asdict())
     if options.json is not None:
         what = {"data": data, "split": options.split, "key": options.key}
         write_json(options.json, what | result)

@@ -22,7 +22,8 @@ class SampleOptions(ModelOptions):
     """Latents to draw; the first of them are the same for every count."""
     out: Path | None = None
     """File to write: .png or .svg for a picture, .npz for the arrays images (count, height, width) and latents
-    (count, dimensions), .npy for the images alone. By default RUN/figures/samples.png."""
+    (count, dimensions), .npy for the images alone; of layers there are latents_1, latents_2, ... By default
+    RUN/figures/samples.png."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,15 +36,17 @@ def main(args: Sequence[str]) -> None:
     options = parse(SampleOptions, args, prog="vae-fn sample")
     config = options.settings()
     out = place(options.out, options.run / "figures" / "samples.png", config.data)
-    from vae_fn.run.codes import load_trained, sample
+    from vae_fn.run.codes import load_trained, numbered, sample
 
     trained = load_trained(options.run, config, options.checkpoint, options.key)
-    latents, images = (array.cpu().numpy() for array in sample(trained, options.count))
+    drawn = sample(trained, options.count)
+    images = drawn.images.cpu().numpy()
     if out.suffix.lower() in PICTURES:
         from vae_fn.viz import prior_samples
 
         write_figure(out, prior_samples(images, trained.shape))
     else:
-        write_arrays(out, {"images": images.reshape(-1, *trained.shape), "latents": latents})
+        latents = {name: array.cpu().numpy() for name, array in numbered("latents", drawn.latents)}
+        write_arrays(out, {"images": images.reshape(-1, *trained.shape)} | latents)
     if not options.quiet:
         print(f"{options.count} samples of {options.run} in {out}: means of p(x | z) at draws of key {options.key}")

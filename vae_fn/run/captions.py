@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64
 
-from vae_fn.viz import Deviation, active_units
+from vae_fn.viz import Deviation, Usage, active_units, constant_bits, used_classes
 from vae_fn.viz.latents import prior_mass
 from vae_fn.viz.style import latent_name, signed
 
@@ -95,6 +95,22 @@ def marginals(deviations: Sequence[Deviation], count: int, beta: float) -> str:
         f"{distance}; {count:,} exact draws of N(0, 1) would mostly stay below {noise:.3f}. If samples matter more to "
         f"you than reconstructions, a larger --beta (here {beta:g}) usually brings the latents nearer to the prior; a "
         "smaller one favours reconstructions."
+    )
+
+
+def code_usage(layers: Sequence[Usage]) -> str:
+    """What part of the code is in use."""
+    if layers[0].posterior.ndim == 2:
+        used = used_classes(layers[0].posterior)
+        return (
+            f"Whether the code uses what it has: of {layers[0].posterior.shape[1]} classes a variable uses "
+            f"{used.min():.1f} to {used.max():.1f} (the exponential of the entropy of their shares). Rows that differ "
+            "between the two halves are where samples from the prior are unlike the codes of images."
+        )
+    constant = [f"{constant_bits(layer.posterior)} of {len(layer.posterior)}" for layer in layers]
+    return (
+        "Whether the code uses what it has: a bit that is always a one, or never, tells nothing. Nearly constant (in "
+        f"99 % of the test images) are {' and '.join(constant)} bits{', layer by layer' if len(layers) > 1 else ''}."
     )
 
 

@@ -3,20 +3,22 @@
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vae_fn import random, tree
 from vae_fn.data import GREY, Binarisation, DataError, Split, binarisation
 from vae_fn.data.stored import Stored, in_order, load_stored
+from vae_fn.distributions import central
 from vae_fn.evaluation.elbo import Evaluation, evaluate_elbo
-from vae_fn.evaluation.latents import decode, encode, encode_pixels, spread, targets
+from vae_fn.evaluation.latents import decode, encode, encode_pixels, layers_of, spread, targets
 from vae_fn.models import VAE
 from vae_fn.run.assemble import DATA_SEED, check_device, make_model
 from vae_fn.run.checkpoints import BEST, Record, newest, read_model
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import CHECKPOINTS, RunError
-from vae_fn.types import Key, Params, Shape
+from vae_fn.types import Key, Params, Shape, Tree
 
 SAMPLE, RECONSTRUCT, ENCODE = range(3, 6)
 """Children of the key `figures`, after those of `tensorboard`."""
@@ -47,9 +49,9 @@ class Trained(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Latents from the prior, and the means of p(x | z) at them."""
+    """Latents from the prior, of several layers a tuple, and the means of p(x | z) at them."""
 
-    latents: Float[Tensor, "n z"]
+    latents: Tree
     images: Float[Tensor, "n d"]
 
 
@@ -59,14 +61,14 @@ class Reconstructions(NamedTuple):
     Attributes:
         places: of the images in their split.
         images: what the model was shown.
-        latents: the means of their posteriors.
+        latents: their codes, `central` of their posteriors: means, or the most probable bits and classes.
         decoded: the means of p(x | z) at these latents.
         evaluation: the ELBO of what was shown, with its terms.
     """
 
     places: Int64[Tensor, " n"]
     images: Float[Tensor, "n d"]
-    latents: Float[Tensor, "n z"]
+    latents: Tree
     decoded: Float[Tensor, "n d"]
     evaluation: Evaluation
 
@@ -141,8 +143,9 @@ def select(data: Stored, split: Literal["train", "test", "all"]) -> Split:
 
 def sample(trained: Trained, count: int) -> Samples:
     """Draw from the prior and decode; each draw has a key of its own, so that more draws begin with the same ones."""
-    prior = trained.vae.prior(trained.params, None)
-    z = prior.sample(random.draw(random.split(random.fold_in(trained.key, SAMPLE), count), prior.noise_like()))
+    prior, keys = trained.vae.prior(trained.params, None), random.split(random.fold_in(trained.key, SAMPLE), count)
+    with torch.no_grad():
+        z = prior.sample(random.draw(keys, prior.noise_like()))
     return Samples(z, decode(trained.vae, trained.params, z))
 
 
@@ -159,7 +162,7 @@ def reconstruct(trained: Trained, split: Split, count: int, draws: int) -> Recon
     target_key, noise_key = random.split(random.fold_in(trained.key, RECONSTRUCT))
     places = spread(split, count)
     x = targets(split.images[places].to(trained.key.device), trained.protocol, target_key)
-    z = encode(vae, params, x).mean
+    z = central(encode(vae, params, x))
     evaluation = evaluate_elbo(vae, params, x, GREY, noise_key, draws=draws)._replace(protocol=trained.protocol.name)
     return Reconstructions(places, x, z, decode(vae, params, z), evaluation)
 
@@ -167,9 +170,21 @@ def reconstruct(trained: Trained, split: Split, count: int, draws: int) -> Recon
 def codes(trained: Trained, split: Split) -> dict[str, Tensor]:
     """The posteriors of images, as from `prepared`: their means and the other parameters, by name, and the labels.
 
-    A location is left out: it is the mean. Under `dynamic` each image is binarised once.
+    A location is left out: it is the mean. Of layers there are those of each, `mean_1` of the layer nearest to the
+    data, given the code of the layer before. Under `dynamic` each image is binarised once.
     """
     key = random.fold_in(trained.key, ENCODE)
-    q: Any = encode_pixels(trained.vae, trained.params, split.images, trained.protocol, key)
-    fields = {"mean": q.mean} | {name: leaf for name, leaf in q._asdict().items() if name != "loc"}
+    q = encode_pixels(trained.vae, trained.params, split.images, trained.protocol, key)
+    with torch.no_grad():
+        layers: Any = layers_of(q, central(q))
+        each = {name: tuple(getattr(layer, name) for layer in layers) for name in ("mean", *layers[0]._fields)}
+    fields = {
+        name: array for field, arrays in each.items() if field != "loc" for name, array in numbered(field, arrays)
+    }
     return fields if split.labels is None else fields | {"labels": split.labels}
+
+
+def numbered(name: str, layers: Tree) -> list[tuple[str, Tensor]]:
+    """What layers have of a kind under names of their own, `name_1`, `name_2`, ...; one alone under the name itself."""
+    values = layers if isinstance(layers, tuple) else (layers,)
+    return [(name if len(values) == 1 else f"{name}_{i + 1}", value) for i, value in enumerate(values)]

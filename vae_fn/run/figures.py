@@ -37,6 +37,7 @@ Drawn: TypeAlias = tuple[Figure, str]
 
 def which(subject: Subject) -> list[str]:
     """The names of the figures that make sense for a run, in the order of the report."""
+    discrete = bool(subject.usage)
     omitted = {
         "loss_curves": not subject.rows,
         "gradient_norm": all(row["split"] != "train" for row in subject.rows),
@@ -44,8 +45,10 @@ def which(subject: Subject) -> list[str]:
         "manifold": subject.latents != 2,
         "latent_scatter": subject.latents < 2,
         "latent_histogram": subject.latents < 2,
-        "traversals": subject.latents == 2,
-        "interpolations": len(subject.means) < 2,
+        "marginals": discrete,
+        "traversals": subject.latents == 2 or discrete,
+        "interpolations": len(subject.means) < 2 or discrete,
+        "code_usage": not discrete,
     }
     return [name for name in FIGURES if not omitted.get(name)]
 
@@ -100,6 +103,11 @@ def marginals(subject: Subject) -> Drawn:
     return figure, captions.marginals(viz.deviation_from_prior(subject.draws), len(subject.draws), subject.config.beta)
 
 
+def code_usage(subject: Subject) -> Drawn:
+    """How often each bit is a one, or each class is taken."""
+    return viz.code_usage(subject.usage), captions.code_usage(subject.usage)
+
+
 def interpolations(subject: Subject) -> Drawn:
     """Ways from one test image to another."""
     starts, ends = pairs(subject)
@@ -145,6 +153,7 @@ FIGURES: dict[str, Callable[[Subject], Drawn]] = {
         latent_scatter,
         latent_histogram,
         marginals,
+        code_usage,
         interpolations,
         traversals,
         kl_by_dimension,

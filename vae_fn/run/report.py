@@ -84,7 +84,12 @@ def notes(subject: Subject, summary: Mapping[str, Any]) -> list[str]:
         texts.append(f"The result is not of these parameters, but of the last ones, after step {summary['steps']:,}.")
     if subject.latents == 1:
         texts.append("One latent makes no plane: there is no scatter, no histogram of two latents and no manifold.")
-    if subject.classes is None:
+    if subject.usage:
+        texts.append(
+            "The latents are discrete: there is no plane of them to draw, no way between two codes, and no deviation "
+            "from N(0, 1)."
+        )
+    elif subject.classes is None:
         texts.append("The images have no labels, so that nothing is coloured by class.")
     elif subject.coloured is None:
         texts.append(f"There are more than {MOST_CLASSES} classes, which are too many to tell apart by colour.")

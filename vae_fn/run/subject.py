@@ -8,19 +8,20 @@ import torch
 from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
-from vae_fn import random
+from vae_fn import random, tree
 from vae_fn.data import Split
-from vae_fn.distributions import kl_by_dimension
-from vae_fn.evaluation.latents import decode, encode_pixels
+from vae_fn.distributions import Distribution, central, has_closed_form, is_discrete, kl_by_dimension
+from vae_fn.evaluation.latents import decode, encode_pixels, usage
 from vae_fn.run.codes import Trained, load_trained, prepared
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import RunError
 from vae_fn.run.metrics import read_metrics
-from vae_fn.viz import most_active
+from vae_fn.types import Key, Tree
+from vae_fn.viz import Usage, most_active
 
-TARGETS, DRAWS, ORDER = range(6, 9)
-"""Children of the key `figures`, after those of `codes`: binarisation of the test images, draws of their latents, and
-an order of them."""
+TARGETS, DRAWS, ORDER, PRIOR = range(6, 10)
+"""Children of the key `figures`, after those of `codes`: binarisation of the test images, draws of their latents, an
+order of them, and draws from a prior of discrete latents."""
 
 MOST_CLASSES = 50
 """That can be told apart by colour and marker."""
@@ -34,9 +35,10 @@ class Subject(NamedTuple):
         rows: of its `metrics.jsonl`.
         trained: its model, with the parameters and where it stood then.
         test: its test images under its protocol, on the CPU.
-        means: of the posteriors of the test images.
-        draws: one from each of these posteriors.
-        kl: of each latent, in nats, as a mean over the test images.
+        means: of the posteriors of the test images; empty rows where the latents are discrete.
+        draws: one from each of these posteriors; as well.
+        kl: of each latent, in nats, as a mean over the test images; empty where it has no closed form.
+        usage: of each layer of discrete latents; none where they are continuous.
     """
 
     config: TrainConfig
@@ -45,12 +47,13 @@ class Subject(NamedTuple):
     test: Split
     means: Float[np.ndarray, "n z"]
     draws: Float[np.ndarray, "n z"]
-    kl: Float[np.ndarray, " z"]
+    kl: Float[np.ndarray, " d"]
+    usage: list[Usage]
 
     @property
     def latents(self) -> int:
-        """How many there are."""
-        return len(self.kl)
+        """How many numbers a code has; none where they are bits or classes."""
+        return self.means.shape[1]
 
     @property
     def classes(self) -> Integer[np.ndarray, " n"] | None:
@@ -95,12 +98,22 @@ def load_subject(run: Path, config: TrainConfig, checkpoint: str, key: int) -> S
     test = prepared(trained, config.data).dataset.test
     targets, draws = (random.fold_in(trained.key, i) for i in (TARGETS, DRAWS))
     q = encode_pixels(trained.vae, trained.params, test.images, trained.protocol, targets)
-    z = q.sample(random.draw(draws, q.noise_like()))
-    kl = kl_by_dimension(q, trained.vae.prior(trained.params, None)).double().mean(0)
-    if not all(array.isfinite().all() for array in (q.mean, z, kl)):
+    noise, prior = random.draw(draws, q.noise_like()), trained.vae.prior(trained.params, None)
+    codes = torch.zeros(2, len(test.images), 0) if is_discrete(q) else torch.stack([central(q), q.sample(noise)])
+    kl = kl_by_dimension(q, prior).double().mean(0) if has_closed_form(q, prior) else torch.zeros(0)
+    used = _usage(q, prior, noise, random.fold_in(trained.key, PRIOR)) if is_discrete(q) else []
+    finite = (array.isfinite().all() for array in (codes, kl, *map(torch.from_numpy, tree.leaves(used))))
+    if not all(finite):
         raise RunError(f"{trained.checkpoint} gives latents that are not finite: choose another --checkpoint")
     rows = read_metrics(run / "metrics.jsonl")
-    return Subject(config, rows, trained, test, *map(_array, (q.mean, z, kl)))
+    return Subject(config, rows, trained, test, _array(codes[0]), _array(codes[1]), _array(kl), used)
+
+
+def _usage(q: Distribution, prior: Distribution, noise: Tree, key: Key) -> list[Usage]:
+    """How often each layer's values are taken in the posteriors at this noise, and in as many draws from the prior."""
+    drawn = random.draw(key, prior.noise_like((len(tree.leaves(noise)[0]),)))
+    pairs = zip(usage(q, noise), usage(prior, drawn), strict=True)
+    return [Usage(_array(posterior), _array(of_prior)) for posterior, of_prior in pairs]
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -22,13 +22,13 @@ from torch import Tensor
 from torch.utils.tensorboard import summary
 
 from vae_fn import random, tree
-from vae_fn.distributions import Distribution
-from vae_fn.evaluation.latents import decode, spread, targets
-from vae_fn.random import Noise
+from vae_fn.distributions import Distribution, central, is_discrete
+from vae_fn.evaluation.latents import decode, spread, targets, usage
 from vae_fn.run.assemble import Parts
+from vae_fn.run.codes import numbered
 from vae_fn.run.config import to_toml
 from vae_fn.run.folder import write_atomic
-from vae_fn.types import Params, Shape
+from vae_fn.types import Params, Shape, Tree
 
 SCALARS = (
     "elbo",
@@ -116,16 +116,23 @@ class Board:
         self._write(*(_event(step, part) for part in parts))
 
     def _images(self, params: Params, posterior: Distribution) -> Iterator[Summary]:
-        decoded = decode(self._vae, params, posterior.mean[:PAIRS])
+        with torch.no_grad():
+            codes = tree.map(lambda each: each[:PAIRS], central(posterior))
+            latents = self._vae.prior(params, None).sample(self._prior_noise)
+        decoded = decode(self._vae, params, codes)
         pairs = torch.stack([self._x[:PAIRS], decoded], 1).flatten(0, 1)
-        samples = decode(self._vae, params, self._vae.prior(params, None).sample(self._prior_noise))
+        samples = decode(self._vae, params, latents)
         for name, rows, columns in (("originals_and_reconstructions", pairs, 10), ("prior_samples", samples, 8)):
             if rows.isfinite().all():
                 yield _image(f"images/{name}", rows, self._shape, columns)
 
     def _histograms(self, params: Params, posterior: Distribution) -> Iterator[Summary]:
-        z = posterior.sample(self._posterior_noise)
-        latents = {f"latents/z{i}": numbers for i, numbers in enumerate(z.unbind(-1)[:HISTOGRAMS])}
+        if is_discrete(posterior):
+            layers = usage(posterior, self._posterior_noise)
+            latents = {f"latents/{name}": numbers for name, numbers in numbered("usage", layers)}
+        else:
+            z = posterior.sample(self._posterior_noise)
+            latents = {f"latents/z{i}": numbers for i, numbers in enumerate(z.unbind(-1)[:HISTOGRAMS])}
         named = {f"parameters/{name}": leaf for name, leaf in tree.flat_names(params).items()}
         for tag, numbers in (latents | named).items():
             if histogram := _histogram(tag, numbers):
@@ -150,7 +157,7 @@ def _next(folder: Path) -> Path:
     return folder / f"{EVENTS}{last + 1:019d}"
 
 
-def _noise_like(parts: Parts, x: Float[Tensor, "n d"]) -> tuple[Noise, Noise]:
+def _noise_like(parts: Parts, x: Float[Tensor, "n d"]) -> tuple[Tree, Tree]:
     """The noise of `SAMPLES` draws from the prior, and of one draw from the posterior of each image."""
 
     def distributions() -> tuple[Distribution, Distribution]:

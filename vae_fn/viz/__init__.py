@@ -10,11 +10,15 @@ from vae_fn.viz.marginals import marginals
 from vae_fn.viz.report import ReportFigure, report_html
 from vae_fn.viz.style import save_figure
 from vae_fn.viz.sweeps import interpolations, manifold, manifold_latents, traversal_latents, traversals
+from vae_fn.viz.usage import Usage, code_usage, constant_bits, used_classes
 
 __all__ = [
     "Deviation",
     "ReportFigure",
+    "Usage",
     "active_units",
+    "code_usage",
+    "constant_bits",
     "deviation_from_prior",
     "gradient_norm",
     "interpolations",
@@ -35,4 +39,5 @@ __all__ = [
     "slerp",
     "traversal_latents",
     "traversals",
+    "used_classes",
 ]
