@@ -2,12 +2,13 @@
 
 import functools
 import itertools
+import math
 
 import torch
 from torch import Tensor
 
 from tests.gradients import references
-from tests.models.toys import bernoulli_vae
+from tests.models.toys import bernoulli_vae, normals
 from vae_fn import random, tree
 from vae_fn.distributions import Bernoulli, BottomUp
 from vae_fn.distributions.layered import conditional
@@ -126,3 +127,26 @@ def integrated(estimator, problem: Problem, params: Params, nodes: Nodes, state:
 
 def noise_of(estimator, problem: Problem, params: Params, samples: int, seed: int) -> Tree:
     return random.draw(random.key(seed), estimator.noise_like(problem, params, samples), torch.float64)
+
+
+EDGES = 4.0 ** -torch.arange(1, 13, dtype=torch.float64)
+"""Cuts of the noise towards its ends, where relaxed values are no polynomials."""
+
+
+def fine(estimator, problem, params, order=12):
+    """Nodes over one uniform number: between the jumps, and ever finer towards 0 and 1."""
+    cuts = estimator.breaks(problem, params, 1)
+    cuts = torch.cat([cuts, torch.cat([EDGES, 1 - EDGES]).expand(*cuts.shape[:-1], -1)], -1)
+    return product(estimator.noise_like(problem, params, 1), order, cuts)
+
+
+def shaken(state, seed, eta, tau):
+    """A control variate with these weights and a random network."""
+    control = state.control | {
+        "scale": torch.tensor(eta).double(),
+        "log_temperature": torch.tensor(math.log(tau)).double(),
+    }
+    if "network" in control:
+        keys = itertools.count(seed % 2**31)
+        control["network"] = tree.map(lambda leaf: normals(next(keys), *leaf.shape), control["network"])
+    return state._replace(control=control)
