@@ -1,1 +1,1 @@
-"""Exact values and gradients: by quadrature, enumeration, integral or closed form."""
+"""Exact values and gradients: by quadrature, enumeration, integral or closed form; `auto.exact` chooses."""

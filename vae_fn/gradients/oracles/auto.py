@@ -1,0 +1,38 @@
+"""The oracle of a problem, chosen by what it is."""
+
+from vae_fn.distributions import is_discrete
+from vae_fn.gradients.oracles import enumeration, importance, quadrature, wake
+from vae_fn.gradients.oracles.exact import Exact
+from vae_fn.gradients.problem import Problem
+from vae_fn.types import Params
+
+TARGETS = ("the ELBO", "the K-sample bound", "the wake phase")
+"""What there are oracles of: the first two are what an estimator can be `unbiased_for`."""
+
+
+def exact(
+    problem: Problem, params: Params, target: str = "the ELBO", samples: int = 1, order: int | None = None
+) -> Exact:
+    """The exact value and gradient of a target, by enumeration of discrete latents and quadrature of others.
+
+    Args:
+        problem: of any batch shape, in float64.
+        params: where.
+        target: "the ELBO"; "the K-sample bound"; or "the wake phase", the bound with the target of wake-sleep for q.
+        samples: K, of which the ELBO knows nothing.
+        order: of the rule of each continuous latent; by default as in `quadrature.elbo`.
+
+    Raises:
+        ValueError: the target is none of these, or the method that it needs does not reach this q: the message says
+            which limit is passed.
+        TypeError: the problem is not in float64.
+    """
+    if target == "the K-sample bound":
+        return importance.bound(problem, params, samples, order)
+    if target == "the wake phase":
+        return wake.phase(problem, params, samples, order)
+    if target != "the ELBO":
+        raise ValueError(f"there is no oracle of {target!r}: ask for {', '.join(map(repr, TARGETS))}")
+    if is_discrete(problem.q(params)):
+        return enumeration.elbo(problem, params)
+    return quadrature.elbo(problem, params, order)

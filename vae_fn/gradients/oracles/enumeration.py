@@ -1,0 +1,43 @@
+"""The ELBO of discrete latents by summing over all their states.
+
+Of layers, a state is one of all layers together, weighed by the product of its layers' conditional masses.
+"""
+
+from typing import Any
+
+from vae_fn import tree
+from vae_fn.distributions import Distribution, is_discrete
+from vae_fn.gradients.oracles.exact import Exact, between
+from vae_fn.gradients.oracles.weighing import PerNode, Support, batch_shape, integrate, mean, over_batch
+from vae_fn.gradients.problem import Problem
+from vae_fn.types import Params, Tree
+
+
+def elbo(problem: Problem, params: Params) -> Exact:
+    """E[f + beta (log p - log q)] + exact; its error is rounding.
+
+    Raises:
+        ValueError: q is continuous, or has more than 2**16 states.
+        TypeError: the problem is not in float64, or a layer of q is continuous.
+    """
+    found = integrate(problem, params, support(problem, params), mean)
+    return between(found, found, "enumeration")
+
+
+def support(problem: Problem, params: Params) -> Support:
+    """All states of q."""
+    return states_of(problem.q(params))
+
+
+def states_of(q: Any) -> Support:
+    """All states of a discrete distribution, the same for all examples, weighed by their masses."""
+    if not is_discrete(q):
+        raise ValueError(f"{type(q).__name__} latents have no states to enumerate: use quadrature")
+    states, batch = q.states(), batch_shape(q)
+
+    def at(q: Distribution, rows: slice) -> tuple[Tree, PerNode, PerNode]:
+        z = tree.map(lambda values, n: over_batch(values[rows], n, batch), states, q.event_ndim)
+        log_q = q.log_prob(z)
+        return z, log_q, log_q.exp()
+
+    return Support(len(tree.leaves(states)[0]), at)

@@ -1,0 +1,80 @@
+"""The ELBO of up to three continuous latents by product quadrature over q's noise.
+
+Gauss-Hermite for normal latents, and the rules of `nodes` for the others (Golub & Welsch 1969). Its nodes serve the
+K-sample bounds too.
+"""
+
+from typing import Any
+
+from vae_fn import tree
+from vae_fn.distributions import Distribution, is_discrete
+from vae_fn.gradients.oracles.exact import Exact, between
+from vae_fn.gradients.oracles.nodes import dimensions, product
+from vae_fn.gradients.oracles.weighing import PerNode, Support, batch_shape, integrate, mean, over_batch
+from vae_fn.gradients.problem import Problem
+from vae_fn.random import Noise
+from vae_fn.types import Params, Tree
+
+MOST = 3
+"""Latent dimensions."""
+
+ORDERS = {1: 192, 2: 48, 3: 24}
+"""The order of each dimension's rule, by the number of dimensions."""
+
+
+def elbo(problem: Problem, params: Params, order: int | None = None) -> Exact:
+    """E[f + beta (log p - log q)] + exact, at this order and at two thirds of it.
+
+    Args:
+        problem: with a continuous q of up to three dimensions, in float64.
+        params: where.
+        order: of each dimension's rule; by default 192, 48 or 24 for one, two or three dimensions.
+
+    Raises:
+        ValueError: there are more dimensions, q is discrete, or the law of its noise has no rule.
+        TypeError: the problem is not in float64.
+    """
+    fine, coarse = (integrate(problem, params, each, mean) for each in supports(problem, params, order))
+    return between(fine, coarse, "quadrature")
+
+
+def supports(problem: Problem, params: Params, order: int | None = None) -> tuple[Support, Support]:
+    """The nodes at an order, and at two thirds of it."""
+    q = problem.q(params)
+    order = order or ORDERS[_few(q)]
+    return nodes_of(q, order), nodes_of(q, -(-2 * order // 3))
+
+
+def nodes_of(q: Distribution, order: int) -> Support:
+    """Nodes in place of q's noise; all examples have the same, at their own z."""
+    batch = batch_shape(q)
+    rule = product(_one_event(q, len(batch)), order)
+
+    def at(q: Distribution, rows: slice) -> tuple[Tree, PerNode, PerNode]:
+        noise = tree.map(lambda nodes, n: over_batch(nodes[rows], n, batch), rule.noise, q.event_ndim)
+        z = q.sample(noise)
+        return z, q.log_prob_from_noise(noise, z), over_batch(rule.weights[rows], 0, batch)
+
+    return Support(len(rule.weights), at)
+
+
+def _few(q: Distribution) -> int:
+    """The dimensions of one latent.
+
+    Raises:
+        ValueError: there are too many, or q has states.
+    """
+    kind = type(q).__name__
+    if is_discrete(q):
+        raise ValueError(f"{kind} latents have states and no quadrature: use enumeration")
+    found = dimensions(_one_event(q, len(batch_shape(q))))
+    if found > MOST:
+        raise ValueError(
+            f"{found} {kind} latents: quadrature takes at most {MOST}; pose a model of fewer, use closed_form where it "
+            "is linear and Gaussian, or compare with the mean of many draws"
+        )
+    return found
+
+
+def _one_event(q: Distribution, batch_ndim: int) -> Any:
+    return tree.map(lambda spec: Noise(spec.law, spec.shape[batch_ndim:]), q.noise_like())

@@ -1,0 +1,69 @@
+"""What reweighted wake-sleep follows in mean (Bornschein & Bengio 2015; Le et al. 2019).
+
+The decoder climbs the K-sample bound, and q climbs log q at samples with self-normalised weights. With M as in
+`importance`, the mean of K normalised weights times anything of their samples is
+
+    E[sum_k w~_k g(z_k)] = K * integral over t > 0 of E[w g e^{-t w}] M(t)**(K - 1) dt,
+
+and g is weighed at every node by the derivative of the bound in the node's log-weight. As K grows the bound becomes
+log E w = log p(x), and the weighed mean that under the posterior, E_{p(z | x)} g.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from vae_fn.distributions import Distribution
+from vae_fn.gradients.estimators.importance import check_importance
+from vae_fn.gradients.oracles.exact import Exact, between
+from vae_fn.gradients.oracles.importance import CUT, STEP, grid_of, log_mean
+from vae_fn.gradients.oracles.supports import supports
+from vae_fn.gradients.oracles.weighing import Averaged, PerNode, Support, Target, log_weights_at, pull, table
+from vae_fn.gradients.problem import Problem
+from vae_fn.types import Params
+
+
+def phase(problem: Problem, params: Params, samples: float, order: int | None = None) -> Exact:
+    """The K-sample bound, its gradient in all but q, and E[sum_k w~_k grad log q(z_k)] in q.
+
+    Args:
+        problem: with sampled KL and beta = 1, in float64.
+        params: where.
+        samples: K, or `math.inf` for log p(x), its gradient, and E_{p(z | x)} grad log q(z).
+        order: of the rule of each continuous latent, as in `quadrature.elbo`.
+
+    Raises:
+        ValueError: as `importance.bound`; and a KL that is exact, or another beta.
+        TypeError: the problem is not in float64.
+    """
+    check_importance(problem)
+    fine, coarse = supports(problem, params, order)
+    found = _follow(problem, params, fine, _target(samples, STEP, CUT))
+    other = _follow(problem, params, coarse, _target(samples, 2 * STEP, 1e3 * CUT))
+    return between(found, other, "integral" if math.isfinite(samples) else "posterior")
+
+
+def log_evidence(log_weights: PerNode, weights: PerNode) -> Averaged:
+    """Log E w, and the posterior's mass at each node: the limit of the K-sample bound."""
+    value = torch.logsumexp(log_weights + weights.log(), 0)
+    relative = torch.exp(log_weights - value)
+    return Averaged(value, weights * relative, relative)
+
+
+def _target(samples: float, step: float, cut: float) -> Target:
+    if math.isinf(samples):
+        return log_evidence
+    return lambda log_weights, weights: log_mean(
+        log_weights, weights, int(samples), grid_of(log_weights, weights, int(samples), step, cut)
+    )
+
+
+def _follow(problem: Problem, params: Params, support: Support, target: Target) -> tuple[Tensor, Params]:
+    averaged, held = target(*table(problem, params, support)), problem.q(params)
+
+    def wires(params: Params, q: Distribution, support: Support, rows: slice) -> tuple[PerNode, PerNode]:
+        z, log_q, _ = support.at(held, rows)
+        return log_weights_at(problem, params, z, log_q), q.log_prob(z)
+
+    return averaged.value, pull(problem, params, support, (averaged.by_log_weight, averaged.by_log_weight), wires)

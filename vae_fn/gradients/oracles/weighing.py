@@ -1,0 +1,138 @@
+"""Values and gradients of what is averaged over q, from its log-weights at nodes, in bounded memory.
+
+A target is a function of the log-weights at N nodes and of the weights of these nodes. The nodes are visited twice: for
+their log-weights, from which the target and its derivatives in each follow, and to pull these derivatives back into the
+parameters, some nodes at a time. q is evaluated once, and differentiated once.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor, func
+
+from vae_fn import tree
+from vae_fn.distributions import Distribution
+from vae_fn.gradients.problem import Problem
+from vae_fn.types import Params, Shape, Tree
+
+PerNode = Float64[Tensor, " n *b"]
+
+EVALUATIONS = 2**12
+"""Nodes times examples at a time."""
+
+vjp: Callable[..., Any] = func.vjp
+
+
+class Support(NamedTuple):
+    """The nodes that stand for q.
+
+    Attributes:
+        nodes: how many there are.
+        at: `at(q, rows)` gives of some of them z `(n, *b, *event)`, log q there and the weights, both `(n, *b)`; a
+            differentiable function of q. The weights of all nodes sum to 1.
+    """
+
+    nodes: int
+    at: Callable[[Distribution, slice], tuple[Tree, PerNode, PerNode]]
+
+
+class Averaged(NamedTuple):
+    """A target `(*b)` in nats, and its derivatives `(n, *b)` in the log-weights and in the weights of the nodes."""
+
+    value: Float64[Tensor, "*b"]
+    by_log_weight: PerNode
+    by_weight: PerNode
+
+
+Target = Callable[[PerNode, PerNode], Averaged]
+"""Of log-weights and weights of nodes."""
+
+
+def mean(log_weights: PerNode, weights: PerNode) -> Averaged:
+    """E log w: the ELBO."""
+    return Averaged((weights * log_weights).sum(0), weights, log_weights)
+
+
+def batch_shape(q: Distribution) -> Shape:
+    """The batch of q, from shapes alone."""
+    spec, event_ndim = tree.leaves(q.noise_like())[0], tree.leaves(q.event_ndim)[0]
+    return spec.shape[: len(spec.shape) - event_ndim]
+
+
+def log_weights_at(problem: Problem, params: Params, z: Tree, log_q: PerNode) -> PerNode:
+    """The log-weights f + beta (log p - log q) at nodes."""
+    f = problem.f(params, z)
+    return f if problem.p is None else f + problem.beta * (problem.p(params).log_prob(z) - log_q)
+
+
+def table(problem: Problem, params: Params, support: Support) -> tuple[PerNode, PerNode]:
+    """The log-weights and the weights of all nodes."""
+    q = double(problem.q(params))
+    found = [_weigh(problem, params, q, support, rows) for rows in _chunks(support, q)]
+    log_w, weights = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return log_w, weights
+
+
+def integrate(problem: Problem, params: Params, support: Support, target: Target) -> tuple[Tensor, Params]:
+    """The target with the problem's exact part, `(*b)`, and the gradient of its sum over the batch.
+
+    Raises:
+        TypeError: the problem is not in float64.
+    """
+    averaged = target(*table(problem, params, support))
+    slopes = (averaged.by_log_weight, averaged.by_weight)
+    grads = pull(problem, params, support, slopes, lambda *at: _weigh(problem, *at))
+    if problem.exact is None:
+        return averaged.value, grads
+    exact, pull_exact = vjp(lambda params: problem.exact(params, problem.q(params)), params)  # type: ignore[misc]
+    return averaged.value + exact, tree.add(grads, *pull_exact(torch.ones_like(exact)))
+
+
+def pull(
+    problem: Problem,
+    params: Params,
+    support: Support,
+    slopes: tuple[PerNode, PerNode],
+    quantities: Callable[[Params, Distribution, Support, slice], tuple[PerNode, PerNode]],
+) -> Params:
+    """The gradient of the sum over nodes of two quantities times these slopes; q and parameters move apart."""
+    q, pull_q = vjp(problem.q, params)
+    grads, q_grads = tree.zeros_like(params), tree.zeros_like(q)
+    for rows in _chunks(support, q):
+        _, pull_rows = vjp(lambda params, q: quantities(params, q, support, rows), params, q)  # noqa: B023
+        by_params, by_q = pull_rows(tuple(slope[rows] for slope in slopes))
+        grads, q_grads = tree.add(grads, by_params), tree.add(q_grads, by_q)
+    return tree.add(grads, *pull_q(q_grads))
+
+
+def double(q: Distribution) -> Distribution:
+    """Q itself.
+
+    Raises:
+        TypeError: it is not in float64.
+    """
+    for leaf in tree.leaves(q):
+        if leaf.is_floating_point() and leaf.dtype != torch.float64:
+            raise TypeError(
+                f"oracles compute in float64, not {leaf.dtype}: pose the problem on float64 data and params"
+            )
+    return q
+
+
+def over_batch(values: Float[Tensor, " n *s"], event_ndim: int, batch: Shape) -> Float[Tensor, "n ..."]:
+    """Values `(n, *event)` as `(n, *b, *event)`, the same for all examples."""
+    event = values.shape[values.ndim - event_ndim :]
+    return values.reshape(len(values), *(1,) * len(batch), *event).expand(len(values), *batch, *event)
+
+
+def _weigh(problem: Problem, params: Params, q: Distribution, support: Support, rows: slice) -> tuple[PerNode, PerNode]:
+    z, log_q, weights = support.at(q, rows)
+    return log_weights_at(problem, params, z, log_q), weights
+
+
+def _chunks(support: Support, q: Distribution) -> Iterator[slice]:
+    size = max(1, EVALUATIONS // max(1, math.prod(batch_shape(q))))
+    return (slice(start, min(start + size, support.nodes)) for start in range(0, support.nodes, size))
