@@ -22,6 +22,7 @@ FLOORS = {
     "gradients": 2,
     "training": 3,
     "evaluation": 4,
+    "lab": 4,
     "verify": 4,
     "viz": 4,
     "run": 5,

@@ -12,6 +12,7 @@ _SUBMODULES = (
     "distributions",
     "evaluation",
     "gradients",
+    "lab",
     "models",
     "optimization",
     "random",

@@ -1,0 +1,55 @@
+"""What is measured: an estimator, its number of samples, and the form of the problem that it is given."""
+
+from typing import NamedTuple
+
+from vae_fn import tree
+from vae_fn.distributions import has_closed_form, kl
+from vae_fn.gradients.estimator import Estimator
+from vae_fn.gradients.estimators import CATALOGUE
+from vae_fn.gradients.problem import Problem
+from vae_fn.types import Params
+
+
+class Contender(NamedTuple):
+    """An estimator as it is measured.
+
+    Attributes:
+        name: as in tables.
+        estimator: of the gradient.
+        samples: K.
+        closed_kl: whether it is given the problem with the KL in closed form, where that exists.
+    """
+
+    name: str
+    estimator: Estimator
+    samples: int = 1
+    closed_kl: bool = False
+
+    def posed(self, problem: Problem, params: Params) -> Problem:
+        """The form of a problem that it is given."""
+        return with_closed_kl(problem, params) if self.closed_kl else problem
+
+    def target(self, otherwise: str) -> str:
+        """What its mean is held against: what it is unbiased for, else what the problem is for."""
+        known = ("the ELBO", "the K-sample bound")
+        return self.estimator.unbiased_for if self.estimator.unbiased_for in known else otherwise
+
+
+def contender(name: str, samples: int = 1) -> Contender:
+    """An estimator of the catalogue with its default settings.
+
+    Raises:
+        KeyError: there is none of this name.
+    """
+    entry = CATALOGUE[name]
+    return Contender(name, entry.make(), samples, entry.closed_kl)
+
+
+def with_closed_kl(problem: Problem, params: Params) -> Problem:
+    """The problem with its KL exact where q and the prior have one in closed form; else as it is."""
+    prior = problem.p
+    if prior is None or problem.exact is not None:
+        return problem
+    if not has_closed_form(*tree.shapes_of(lambda params: (problem.q(params), prior(params)), params)):
+        return problem
+    return Problem(problem.q, problem.f, exact=lambda params, q: -problem.beta * kl(q, prior(params)))
