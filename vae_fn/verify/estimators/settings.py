@@ -3,11 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from vae_fn import tree
+import torch
+
+from vae_fn import random
 from vae_fn.gradients import Estimator
-from vae_fn.gradients.oracles.nodes import Nodes
+from vae_fn.gradients.oracles.moments import FURTHER, order_of
+from vae_fn.gradients.oracles.nodes import Nodes, product
 from vae_fn.types import Tree
 from vae_fn.verify.problems import Known, bernoulli_decoder, bernoulli_latents, categorical, linear_gaussian
+from vae_fn.verify.seeds import key_of
 
 
 class Setting(NamedTuple):
@@ -62,14 +66,15 @@ def noise_of(estimator: Estimator, setting: Setting) -> Tree | Nodes:
     """What is integrated over: the noise, or all states where the latents are discrete.
 
     Raises:
-        ValueError: the estimator refuses the setting, or its noise cannot be enumerated.
+        ValueError: the estimator refuses the setting, or its noise cannot be enumerated or integrated.
     """
     known, specs = setting.known, specification_of(estimator, setting)
-    if not known.discrete:
-        return specs
-    if specs != known.problem.q(known.params).noise_like((setting.samples,)):
+    own = specs != known.problem.q(known.params).noise_like((setting.samples,))
+    if known.discrete and own:
         raise ValueError("its noise is not that of the latents, so its states cannot be enumerated")
-    return known.rule(setting.samples)
+    if own:
+        product(specs, order_of(specs) + FURTHER)  # refuses what is too large
+    return known.rule(setting.samples) if known.discrete else specs
 
 
 def refusals(estimator: Estimator, settings: Sequence[Setting]) -> dict[str, str]:
@@ -78,7 +83,8 @@ def refusals(estimator: Estimator, settings: Sequence[Setting]) -> dict[str, str
     for setting in settings:
         try:
             noise_of(estimator, setting)
-            estimate_of(estimator, setting)(tree.map(lambda leaf: leaf[0], setting.known.rule(setting.samples).noise))
+            key = key_of(estimator.name, setting.known.params, "refusals")
+            estimate_of(estimator, setting)(random.draw(key, specification_of(estimator, setting), torch.float64))
         except ValueError as reason:
             reasons[setting.name] = str(reason)
     return reasons
