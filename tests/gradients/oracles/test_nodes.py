@@ -9,7 +9,7 @@ import torch
 from torch import distributions
 
 from vae_fn import random
-from vae_fn.distributions import Bernoulli, Categorical, Normal
+from vae_fn.distributions import Bernoulli, BottomUp, Categorical, Normal, conditional
 from vae_fn.gradients.oracles import nodes
 from vae_fn.gradients.oracles.nodes import enumerate_states, product
 from vae_fn.random import Noise
@@ -145,3 +145,27 @@ def test_a_number_means_normal_noise():
     assert nodes.specification(3) == Noise(random.normal, (3,))
     assert nodes.dimensions({"a": Noise(random.normal, (2, 3)), "b": Noise(random.uniform, ())}) == 7
     assert nodes.specification(0).shape == (0,)
+
+
+def layers():
+    """Two bits, and three classes given them."""
+    given = conditional(
+        lambda params, z: Categorical((z @ params).unsqueeze(-2)), Categorical(torch.zeros(1, 3, dtype=torch.float64))
+    )
+    weight = torch.tensor([[0.4, -1.0, 2.0], [0.0, 0.7, -0.3]], dtype=torch.float64)
+    return BottomUp(Bernoulli(torch.tensor([0.7, -1.3], dtype=torch.float64)), weight, (given,))
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("place", [0.5, 0.1, 0.9])
+def test_all_states_of_layers_wherever_their_noise_lies(samples, place):
+    rule = enumerate_states(layers(), samples, place)
+    states = layers().sample(rule.noise)
+    flat = torch.cat([layer.flatten(1) for layer in states], 1)
+    assert len({tuple(state.tolist()) for state in flat}) == 12**samples == len(flat)
+    bits = distributions.Bernoulli(logits=layers().first.logits).log_prob(states[0]).sum((1, 2))
+    chosen = distributions.OneHotCategorical(logits=states[0] @ layers().params).log_prob(states[1].squeeze(-2)).sum(1)
+    torch.testing.assert_close(rule.weights, (bits + chosen).exp(), rtol=1e-12, atol=0)
+    other = enumerate_states(layers(), samples, 0.3)
+    assert not torch.equal(other.noise[0], rule.noise[0])
+    assert torch.equal(other.weights, rule.weights)

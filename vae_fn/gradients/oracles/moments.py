@@ -15,7 +15,10 @@ FURTHER = 9
 """How much higher the second order is."""
 
 CHUNK = 4096
-"""Nodes at a time."""
+"""The most nodes at a time."""
+
+ENTRIES = 2**24
+"""The most numbers of values at a time."""
 
 WHOLE = 1e-8
 """How far from 1 the weights of nodes may sum."""
@@ -61,11 +64,8 @@ def moments(
     specs = specification(noise)
     order = order or order_of(specs)
     fine = product(specs, order + FURTHER, breaks)
-    coarse, (mean, variance) = _integrate(fn, product(specs, order, breaks)), _integrate(fn, fine)
-    of_mean, of_variance = (
-        float(relative(_vector(a), _vector(b)).max()) for a, b in zip(coarse, (mean, variance), strict=True)
-    )
-    return Moments(mean, variance, (of_mean, of_variance), len(fine.weights))
+    coarse, found = _integrate(fn, product(specs, order, breaks)), _integrate(fn, fine)
+    return Moments(*found, changes(coarse, found), len(fine.weights))
 
 
 def order_of(noise: Tree) -> int:
@@ -74,21 +74,41 @@ def order_of(noise: Tree) -> int:
 
 
 def _integrate(fn: Callable[[Tree], Tree], rule: Nodes) -> tuple[Tree, Tree]:
-    """Mean and variance, in float64, chunk after chunk; the variance is taken about the mean of the first pass."""
-    values = tree.map(_real, torch.vmap(fn, chunk_size=CHUNK)(rule.noise))
-    mean = tree.map(lambda leaf: _weighted(rule.weights, leaf.double()), values)
-    variance = tree.map(lambda leaf, centre: _weighted(rule.weights, (leaf.double() - centre) ** 2), values, mean)
-    keep = tree.map(lambda leaf, like: leaf.to(like.dtype if like.is_floating_point() else leaf.dtype), mean, values)
-    return keep, variance
+    """Mean and variance in float64, some nodes at a time: moments about the value at the heaviest node."""
+    heaviest = rule.weights.argmax()
+    centre = tree.map(_real, fn(tree.map(lambda leaf: leaf[heaviest], rule.noise)))
+    size, count = max(1, min(CHUNK, ENTRIES // max(1, tree.size(centre)))), len(rule.weights)
+    first = second = tree.map(lambda leaf: torch.zeros_like(leaf, dtype=torch.float64), centre)
+    for start in range(0, count, size):
+        some = Nodes(*tree.map(lambda leaf: leaf[start : start + size], tuple(rule)))  # noqa: B023
+        first, second = tree.add((first, second), _about(centre, fn, some))
+    mean = tree.map(lambda about, moved: (about.double() + moved).to(_kept(about)), centre, first)
+    variance = tree.map(lambda square, moved: (square - moved**2).clamp(min=0), second, first)
+    return mean, variance
 
 
-def _weighted(weights: Float64[Tensor, " n"], values: Float64[Tensor, " n *s"]) -> Float64[Tensor, "*s"]:
-    return torch.tensordot(weights, values, dims=1)
+def _about(centre: Tree, fn: Callable[[Tree], Tree], rule: Nodes) -> tuple[Tree, Tree]:
+    """The weighted sums of what the values are off the centre by, and of its squares."""
+    values = tree.map(_real, torch.vmap(fn)(rule.noise))
+    gaps = tree.map(lambda leaf, about: leaf.double() - about.double(), values, centre)
+    first = tree.map(lambda gap: torch.tensordot(rule.weights, gap, 1), gaps)
+    return first, tree.map(lambda gap: torch.tensordot(rule.weights, gap**2, 1), gaps)
+
+
+def _kept(leaf: Tensor) -> torch.dtype:
+    """The dtype of a mean: that of the values, if they are real numbers."""
+    return leaf.dtype if leaf.is_floating_point() else torch.float64
 
 
 def _real(values: Tensor) -> Tensor:
     """The values without their history; complex ones are two numbers each, in a last axis."""
     return torch.view_as_real(values.detach()) if values.is_complex() else values.detach()
+
+
+def changes(coarse: tuple[Tree, Tree], found: tuple[Tree, Tree]) -> tuple[float, float]:
+    """The largest change of the mean, and of the variance, relative to 1 + |value|."""
+    mean, variance = (float(relative(_vector(a), _vector(b)).max()) for a, b in zip(coarse, found, strict=True))
+    return mean, variance
 
 
 def relative(exact: Float64[Tensor, " d"], seen: Float64[Tensor, " d"]) -> Float64[Tensor, " d"]:

@@ -8,7 +8,7 @@ line. The rule of an array is their product.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from vae_fn import random
-from vae_fn.distributions import Bernoulli, Categorical, Distribution
+from vae_fn import random, tree
+from vae_fn.distributions import Bernoulli, is_discrete
 from vae_fn.random import Noise
 from vae_fn.types import Tree
 
@@ -155,34 +155,39 @@ def product(noise: Tree, order: int, breaks: Tree | None = None) -> Nodes:
     return Nodes(pytree.tree_unflatten(arrays, structure), weights)
 
 
-def enumerate_states(q: Distribution, samples: int = 1) -> Nodes:
+def enumerate_states(q: Any, samples: int = 1, place: float = 0.5) -> Nodes:
     """Every value of `samples` draws of a discrete distribution of batch shape (), through noise that gives it.
 
     Args:
-        q: `Bernoulli` or `Categorical`, of logits `(d)` or `(v, c)`.
-        samples: K; the noise has shape `(n, K, *event)`.
+        q: bits or classes, in one layer or in several.
+        samples: K; the noise has shape `(n, K, *event)`, or is a tuple of such.
+        place: where in (0, 1) among all the noise that gives a value: what depends on values alone has no part in it.
 
     Raises:
         ValueError: there are more than `LIMIT` states, or q is not discrete.
     """
+    if not is_discrete(q):
+        raise ValueError(f"{type(q).__name__} has no states to enumerate: integrate over its noise")
+    q = tree.map(lambda leaf: leaf.detach().double(), q)
+    states = q.states()
+    each = len(tree.leaves(states)[0])
+    if each**samples > LIMIT:
+        raise ValueError(f"{samples} draws have {each**samples} states, and the exact tier takes {LIMIT}: use fewer")
+    rows = torch.cartesian_prod(*[torch.arange(each)] * samples).reshape(-1, samples)
+    z = tree.map(lambda values: values[rows], states)
+    weights = q.log_prob(z).exp().prod(-1)
+    found = Nodes(_noise_giving(q, z, place), weights)
+    return tree.map(lambda leaf: leaf[weights > 0], found)
+
+
+def _noise_giving(q: Any, z: Tree, place: float) -> Tree:
+    """Noise at which q, or each of its layers, takes these values."""
+    if isinstance(z, tuple):
+        return tuple(_noise_giving(family, value, place) for family, value in zip(q.layers(z), z, strict=True))
     if isinstance(q, Bernoulli):
-        zero = torch.sigmoid(-q.logits.detach().double()).expand(samples, *q.logits.shape)
-        return product(Noise(random.uniform, tuple(zero.shape)), 1, breaks=zero.unsqueeze(-1))
-    if isinstance(q, Categorical):
-        return _classes(q.logits.detach().double(), samples)
-    raise ValueError(f"{type(q).__name__} has no states to enumerate: integrate over its noise")
-
-
-def _classes(logits: Float64[Tensor, "v c"], samples: int) -> Nodes:
-    variables, classes = logits.shape
-    count = classes ** (samples * variables)
-    if count > LIMIT:
-        raise ValueError(f"{samples} draws have {count} states, and the exact tier takes {LIMIT}: use fewer")
-    index = torch.arange(classes)
-    states = torch.cartesian_prod(*[index] * (samples * variables)).reshape(count, samples, variables)
-    chosen = torch.nn.functional.one_hot(states, classes).double()
-    weights = torch.exp((torch.log_softmax(logits, -1) * chosen).sum((1, 2, 3)))
-    return Nodes(chosen - logits, weights)
+        one, zero = torch.sigmoid(q.logits), torch.sigmoid(-q.logits)
+        return torch.where(z > 0.5, zero + place * one, place * zero)
+    return z / place - q.logits
 
 
 def _lines(spec: Noise, order: int, breaks: Tensor | None) -> list[tuple[Tensor, Tensor]]:
