@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from vae_fn import random, tree
-from vae_fn.gradients.oracles.result import Exact
+from vae_fn.gradients.oracles.exact import Exact
 from vae_fn.gradients.posed import Posed
 from vae_fn.lab.analysis import Analysis, add, analyse, datum
 from vae_fn.lab.contenders import Contender

@@ -2,7 +2,7 @@
 
 from vae_fn import tree
 from vae_fn.gradients.oracles.auto import exact
-from vae_fn.gradients.oracles.result import Exact
+from vae_fn.gradients.oracles.exact import Exact
 from vae_fn.gradients.oracles.variance import moments_of
 from vae_fn.gradients.posed import Posed
 from vae_fn.lab.subject import Data, Subject
