@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.run.trained import small_run, write_images
-from vae_fn import random, tree
+from vae_fn import random, tree, verify
 from vae_fn.data import DataError
 from vae_fn.models import heads, mlp
 from vae_fn.models.vae import build
@@ -129,9 +128,24 @@ def test_the_first_samples_are_the_same_for_every_count_and_others_for_another_k
     few, many, other = sample(trained(folder), 3), sample(trained(folder), 1200), sample(trained(folder, key=1), 3)
     assert torch.equal(few.latents, many.latents[:3])
     assert not torch.equal(few.latents, other.latents)
-    # Twelve standard deviations of a mean of 1,200 and of their variance.
-    assert many.latents.mean(0).abs().max() < 12 / math.sqrt(1200)
-    assert (many.latents.var(0) - 1).abs().max() < 12 * math.sqrt(2 / 1200)
+
+
+def prior_draws(folder):
+    """Latents of samples, and their squares, whose means are 0 and 1; a run's key stands for the key of a check."""
+
+    def draw(key, count):
+        latents = sample(trained(folder, key=verify.seeds.seed_of(key)), count).latents
+        return torch.cat([latents, latents**2], 1)
+
+    return draw
+
+
+def test_samples_are_drawn_from_the_prior(folder):
+    draw, expected = prior_draws(folder), torch.tensor([0.0, 0.0, 1.0, 1.0])
+    variance = torch.tensor([1.0, 1.0, 2.0, 2.0])  # of a standard normal, and of its square
+    assert verify.mean_bounded(draw, expected, variance, name="samples of a run", detect=0.3).check().draws > 1000
+    wider = verify.mean_bounded(lambda key, n: 1.3 * draw(key, n), expected, variance, name="wider samples", detect=0.3)
+    assert wider.status == "biased"
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -147,11 +161,27 @@ def test_a_reconstruction_is_the_decoded_mean_of_what_was_shown(folder, protocol
     torch.testing.assert_close(found.latents, q.loc, rtol=1e-5, atol=1e-6)
     decoded = torch.sigmoid(vae.likelihood(params, q.loc, None).logits)
     torch.testing.assert_close(found.decoded, decoded, rtol=1e-5, atol=1e-6)
-    noise = random.normal(random.key(99), (400, 10, 2))
-    likelihood = vae.likelihood(params, q.sample(noise), None).log_prob(found.images).mean(1).double()
-    # Twelve standard errors of the difference of two means over 400 draws.
-    assert abs(found.evaluation.reconstruction - likelihood.mean()) < 12 * likelihood.std() * math.sqrt(2 / 400)
     assert (found.evaluation.protocol, found.evaluation.examples) == (protocol, 10)
+
+
+def test_a_reconstruction_is_evaluated_under_the_posterior(folder):
+    model, draws = trained(folder), 64
+    split = select(prepared(model, None), "test")
+    vae, params, _ = by_hand(folder, "grey")
+    images = reconstruct(model, split, 10, draws=1).images
+    q = vae.posterior(params, images, None)
+
+    def told(key, count):
+        runs = (reconstruct(model._replace(key=own), split, 10, draws=draws) for own in random.split(key, count))
+        return torch.tensor([run.evaluation.reconstruction for run in runs], dtype=torch.float64)
+
+    def drawn(key, count, images=images):
+        z = q.sample(random.normal(key, (count, draws, 10, 2)))
+        return vae.likelihood(params, z, None).log_prob(images).mean((1, 2)).double()
+
+    verify.same_mean(told, drawn, name="reconstruction", detect=2.0).check()
+    others = verify.same_mean(drawn, lambda key, n: drawn(key, n, images.flip(1)), name="others", detect=2.0)
+    assert others.status == "biased"
 
 
 def test_more_reconstructions_than_images_are_all_of_them(folder):

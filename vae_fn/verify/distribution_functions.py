@@ -104,6 +104,7 @@ def _drawn(draw: Draw, key: Key, count: int) -> Float64[Tensor, " n *s"]:
 def _distances(ordered: Float64[Tensor, " n *s"], cdf: Callable[[Tensor], Tensor]) -> Float64[Tensor, "*s"]:
     """The largest distance of each coordinate's empirical distribution function from its law's, at and below draws."""
     lines = ordered.movedim(0, -1).contiguous()
-    below, at = (torch.searchsorted(lines, lines, right=right).movedim(-1, 0) / len(ordered) for right in (False, True))
+    ranks = (torch.searchsorted(lines, lines, right=right).movedim(-1, 0).double() for right in (False, True))
+    below, at = (rank / len(ordered) for rank in ranks)
     just_below = ordered.nextafter(torch.full_like(ordered, -torch.inf))
     return torch.maximum(cdf(just_below) - below, at - cdf(ordered)).amax(0)

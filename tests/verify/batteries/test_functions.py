@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from vae_fn import verify
@@ -39,6 +40,11 @@ def test_truth_values_have_no_gradients_and_zeros_show_little(fresh_compiler):
     assert claims(found) == dict.fromkeys(("pure", "parity", "no_recompile"), "passed")
     assert "gradients, finite: the result has no floating-point numbers" in found.not_covered
     assert any("not all 0" in sentence for sentence in found.not_covered)
+
+
+def test_a_reduction_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="sum, mean, none"):
+        verify.function(affine, verify.Example((X, W), batched=(0, None), reduction="max"))
 
 
 def test_a_sum_over_the_batch_and_a_python_number(fresh_compiler):

@@ -1,14 +1,14 @@
 """The checks that fit a pure function and example arguments."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from vae_fn import random, tree
 from vae_fn.types import Tree
 from vae_fn.verify.coordinates import as_tensors
-from vae_fn.verify.properties.additive import additive
+from vae_fn.verify.properties.additive import Reduction, additive
 from vae_fn.verify.properties.arguments import Arguments, arguments, is_floating
 from vae_fn.verify.properties.finite import finite
 from vae_fn.verify.properties.gradients import gradients
@@ -39,7 +39,7 @@ def function(fn: Callable[..., Tree], example: Example | tuple[Tree, ...], *, na
         name: of what is checked; by default where `fn` is defined.
 
     Raises:
-        ValueError: the result has no numbers.
+        ValueError: the result has no numbers, or the example names another reduction.
     """
     label = name_of(fn, name)
     given = example if isinstance(example, Example) else Example(example)
@@ -48,6 +48,8 @@ def function(fn: Callable[..., Tree], example: Example | tuple[Tree, ...], *, na
 
 def of_function(fn: Callable[..., Tree], example: Example, name: str) -> Iterator[Verdict | str]:
     """What `function` finds, as it finds it."""
+    if example.reduction not in get_args(Reduction):
+        raise ValueError(f"reduction is one of {', '.join(get_args(Reduction))}, not {example.reduction!r}")
     args = example.args
     given = arguments(fn, args)
     yield pure(fn, *args, name=name)

@@ -8,7 +8,14 @@ from torch import Tensor
 from vae_fn import random, tree
 from vae_fn.gradients import Estimator, Problem
 from vae_fn.types import Params, Tree
-from vae_fn.verify.estimators.identities import derivative, every_sample, holds_density, per_example, still
+from vae_fn.verify.estimators.identities import (
+    derivative,
+    every_sample,
+    holds_density,
+    per_example,
+    pure_estimate,
+    still,
+)
 from vae_fn.verify.estimators.mutations import mutations
 from vae_fn.verify.estimators.settings import Setting, battery, refusals
 from vae_fn.verify.estimators.unbiased import integrated, of_means
@@ -23,11 +30,15 @@ Check = Callable[[Estimator], Verdict]
 TRIES = 4
 """Noises at which a mutant is compared with the original."""
 
-NOT_COVERED = ("more than three samples or latents at once", "the gradient at parameters of a trained model")
+NOT_COVERED = (
+    "more than three samples or latents at once",
+    "the gradient at parameters of a trained model",
+    "float32, and whether it compiles: verify the step that uses it",
+)
 
 
 def estimator(subject: Estimator) -> Report:
-    """Check all that fits an estimator: its mean, and what holds of it draw by draw.
+    """Check all that fits an estimator: its mean, that it is pure, and what holds of it draw by draw.
 
     `derivative` and `still` are claimed of an estimator only where they hold at the first look: they then guard what
     they have seen, against mutants and at every sample.
@@ -43,6 +54,7 @@ def of_estimator(subject: Estimator) -> Iterator[Verdict | str]:
     yield from of_means(subject, battery())
     for check in identities(subject):
         yield check(subject)
+    yield from (pure_estimate(subject, setting) for setting in _taken(subject)[:1])
     yield from NOT_COVERED
 
 

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, func
 
 from vae_fn import random, tree
-from vae_fn.gradients import Estimator
-from vae_fn.types import Tree
+from vae_fn.gradients import Estimator, Problem
+from vae_fn.types import Params, Tree
 from vae_fn.verify.coordinates import coordinates_of, vector
 from vae_fn.verify.estimators.settings import Setting, specification_of
 from vae_fn.verify.problems import at_posterior
+from vae_fn.verify.properties.pure import pure
 from vae_fn.verify.seeds import key_of
 from vae_fn.verify.verdict import Verdict
 
@@ -113,6 +114,23 @@ def every_sample(estimator: Estimator, setting: Setting) -> Verdict:
     detail = f"sample {unused[0] + 1} of {setting.samples} changes nothing" if unused else "every sample counts"
     name, seconds = f"{estimator.name} on {setting.name}", time.perf_counter() - start
     return Verdict("every_sample", name, "deterministic", status, detail, float(len(unused)), seconds=seconds)
+
+
+def pure_estimate(estimator: Estimator, setting: Setting) -> Verdict:
+    """Check that `estimate` is a pure function: it writes into nothing that it is given, and keeps nothing elsewhere.
+
+    Raises:
+        ValueError: the estimator refuses the setting.
+    """
+    known, estimate = setting.known, estimator.estimate
+
+    def value_and_gradient(problem: Problem, params: Params, noise: Tree, state: Tree) -> tuple[Tree, Tree]:
+        found = estimate(problem, params, noise, state)
+        return found.value, found.grads
+
+    noise, state = _noise(estimator, setting, "pure"), estimator.init(known.problem, known.params)
+    name = f"{estimator.name} on {setting.name}"
+    return pure(value_and_gradient, known.problem, known.params, noise, state, name=name)
 
 
 def holds_density(estimator: Estimator) -> bool:

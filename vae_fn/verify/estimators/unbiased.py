@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from vae_fn import random, tree
 from vae_fn.gradients import Estimator
 from vae_fn.gradients.oracles.moments import moments
 from vae_fn.types import Tree
 from vae_fn.verify.bounded import mean_bounded
+from vae_fn.verify.coordinates import vector
 from vae_fn.verify.draws import draws_of
 from vae_fn.verify.estimators.settings import (
     Setting,
@@ -18,7 +20,11 @@ from vae_fn.verify.estimators.settings import (
 from vae_fn.verify.integrals import exact
 from vae_fn.verify.problems import AVERAGES, Known
 from vae_fn.verify.report import Report, gather
+from vae_fn.verify.seeds import key_of
 from vae_fn.verify.verdict import Verdict
+
+ESTIMATES = 3
+"""How many of them advance the state of an estimator that has one."""
 
 NOTHING = "nothing"
 """How an estimator begins to say that it is biased; the reason follows."""
@@ -58,6 +64,7 @@ def of_means(estimator: Estimator, settings: Sequence[Setting]) -> Iterator[Verd
         yield integrated(setting, estimator)(estimator)
     if taken:
         yield sampled(taken[0], estimator)
+        yield from later(taken[0], estimator)
     for name, reason in reasons.items():
         yield f"{name}: {reason}"
     if estimator.q_follows:
@@ -81,8 +88,26 @@ def integrated(setting: Setting, estimator: Estimator) -> Callable[[Estimator], 
     return check
 
 
+def later(setting: Setting, estimator: Estimator) -> Iterator[Verdict]:
+    """The exact tier of an estimator with a state, at the state that a few estimates leave: it must not pull the mean.
+
+    Raises:
+        ValueError: the estimator refuses the setting.
+    """
+    problem, params = setting.known.problem, setting.known.params
+    state, specs = estimator.init(problem, params), specification_of(estimator, setting)
+    if tree.leaves(state):
+        keys = random.split(key_of(f"{estimator.name} on {setting.name}", params, "later"), ESTIMATES)
+        for key in keys:
+            noise = random.draw(key, specs, setting.known.x.dtype)
+            state = tree.map(lambda leaf: leaf.detach(), estimator.estimate(problem, params, noise, state).state)
+        advanced = estimator._replace(init=lambda problem, params: state)
+        verdict = integrated(setting, advanced)(advanced)
+        yield verdict.named(f"{verdict.name}, after {ESTIMATES} estimates")
+
+
 def sampled(setting: Setting, estimator: Estimator) -> Verdict:
-    """The bounded tier on a setting, through the real generator.
+    """The bounded tier on a setting, through the real generator; `inconclusive` without a variance.
 
     Raises:
         ValueError: the estimator refuses the setting.
@@ -94,7 +119,10 @@ def sampled(setting: Setting, estimator: Estimator) -> Verdict:
 
     draw = draws_of(fn, specification_of(estimator, setting), setting.known.x.dtype)
     variance = moments(fn, noise_of(estimator, setting)).variance
-    return mean_bounded(draw, _expected(setting, estimator), variance, name=f"{estimator.name} on {setting.name}")
+    name = f"{estimator.name} on {setting.name}"
+    if not bool(vector(variance).isfinite().all()):
+        return Verdict("mean_bounded", name, "bounded", "inconclusive", "the integral of its variance is not finite")
+    return mean_bounded(draw, _expected(setting, estimator), variance, name=name)
 
 
 def _unknown_target(estimator: Estimator) -> Verdict:

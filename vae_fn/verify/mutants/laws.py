@@ -41,6 +41,10 @@ def _flat(key: Key, count: int) -> Tensor:
     return math.sqrt(12) * (_uniform(key, count) - 0.5)
 
 
+def _coin(chance: float) -> Sampler:
+    return lambda key, count: (_uniform(key, count) < chance).double()
+
+
 def _moments_of_flat() -> Verdict:
     """Mean and variance are those of a normal."""
 
@@ -55,5 +59,6 @@ MUTANTS: tuple[Mutant, ...] = (
     _wrong("uniform of a normal's variance", _flat, _normal, torch.special.ndtr, _moments_of_flat),
     _wrong("normal 5 % too wide", lambda key, n: 1.05 * _normal(key, n), _normal, torch.special.ndtr),
     _wrong("one sign only", lambda key, n: _normal(key, n).abs(), _normal, torch.special.ndtr),
+    _wrong("a coin of another chance", _coin(0.33), _coin(0.3), lambda x: 0.7 * (x >= 0) + 0.3 * (x >= 1)),
     _wrong("uniform in 64 steps", lambda key, n: (64 * _uniform(key, n)).floor() / 64, _uniform, lambda x: x),
 )
