@@ -150,3 +150,14 @@ def shaken(state, seed, eta, tau):
         keys = itertools.count(seed % 2**31)
         control["network"] = tree.map(lambda leaf: normals(next(keys), *leaf.shape), control["network"])
     return state._replace(control=control)
+
+
+def given_classes(problem, params, order):
+    """Gumbel nodes given each class of one variable: the noise is smooth within them."""
+    q = problem.q(params)
+    count = q.logits.shape[-1]
+    free = product(q.noise_like((1,)), order)
+    values = torch.eye(count, dtype=torch.float64)
+    noise = [q.perturb_given(value.expand(q.logits.shape), free.noise) - q.logits for value in values]
+    weights = [p * free.weights for p in torch.softmax(q.logits, -1).squeeze(0)]
+    return Nodes(torch.cat(noise), torch.cat(weights))
