@@ -196,3 +196,10 @@ def test_an_imaginary_part_is_integrated():
 def test_bfloat16_is_held_to_its_own_rounding():
     assert exact(lambda e: (e.square() + 1 / 3).bfloat16(), 4 / 3, 1).passed
     assert exact(lambda e: (e.square() + 1 / 3).bfloat16(), 3.0, 1).status == "biased"
+
+
+def test_what_is_resolved_is_resolved_in_every_coordinate():
+    """Whichever has the largest gap, which rounding decides where all is right."""
+    verdict = exact(lambda e: torch.stack([1e-7 + 0 * e[0], 9 + 0 * e[0]]), torch.tensor([1.1e-7, 9.0]).double(), 1)
+    assert verdict.coordinate == "value[0]"
+    assert verdict.resolvable == pytest.approx(1e-7)

@@ -98,6 +98,7 @@ def _judge(
         raise ValueError(f"tolerance is what is forgiven, 0 or more, not {tolerance}")
     at = int(relative(exact, seen).nan_to_num(torch.inf).argmax())
     gap, allowed = float(gaps[at]), tolerance * float(1 + exact[at].abs())
+    resolvable = tolerance * float(1 + exact.abs().max())
     said = f"{float(seen[at]):.9g} where {float(exact[at]):.9g} is expected, at {coordinates.name(at)}"
     if not bool((seen.isfinite() & exact.isfinite()).all()):
         status, detail = "rejected", f"not finite: {said}"
@@ -112,7 +113,7 @@ def _judge(
     else:
         status, detail = "biased", said
     return Verdict(
-        claim, name_of(fn, name), "exact", status, detail, gap, allowed, coordinates.name(at), draws=found.nodes
+        claim, name_of(fn, name), "exact", status, detail, gap, resolvable, coordinates.name(at), draws=found.nodes
     )  # fmt: skip
 
 
