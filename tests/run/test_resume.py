@@ -46,6 +46,14 @@ ALGORITHMS = {
     "schedules": {"schedule": "warmup-cosine", "warmup_steps": 5, "kl_warmup": 30},
     "skipping": {"skip_nonfinite": True},
     "fixed": {"binarise": "fixed", "latents": 3},
+    "bits in two layers": {"latent_family": "bernoulli-2", "latents": 3, "estimator": "rloo", "samples": 2},
+    "classes": {
+        "latent_family": "categorical",
+        "classes": 3,
+        "estimator": "vimco",
+        "samples": 2,
+        "binarise": "dynamic",
+    },
 }
 
 

@@ -34,6 +34,8 @@ def rows(dims=2):
 
 Z = RANDOM.normal(size=(500, 14)) * np.linspace(1.2, 0.8, 14) + 0.1
 LABELS = np.arange(500) % 10
+ONES = viz.Usage(np.linspace(0, 1, 40), np.linspace(0.3, 0.6, 40))
+SHARES = viz.Usage(RANDOM.dirichlet(np.ones(5), 7), np.full((7, 5), 0.2))
 
 FIGURES = {
     "loss_curves": lambda: viz.loss_curves(rows()),
@@ -45,6 +47,9 @@ FIGURES = {
     "marginals_of_two": lambda: viz.marginals(Z[:, :2], [1, 0]),
     "marginals_of_one": lambda: viz.marginals(Z[:, :1], [0]),
     "kl_by_dimension": lambda: viz.kl_by_dimension(rows()),
+    "code_usage_of_bits": lambda: viz.code_usage([ONES]),
+    "code_usage_of_layers": lambda: viz.code_usage([ONES, ONES]),
+    "code_usage_of_classes": lambda: viz.code_usage([SHARES]),
     "kl_by_many_dimensions": lambda: viz.kl_by_dimension(rows(dims=40)),
 }
 

@@ -88,6 +88,7 @@ def test_every_axis_is_named_with_its_unit(name):
     figure = FIGURES[name]()
     assert not unlabelled(figure)
     units = ("nats per image", "training step", "prior standard deviations", "images per square", "density", "latent")
+    units += ("probability of a one", "bits", "class", "variable", "share")
     for axes in figure.axes:
         for label in filter(None, (axes.get_xlabel(), axes.get_ylabel())):
             assert any(unit in label for unit in units), label

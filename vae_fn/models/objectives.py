@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vae_fn.distributions import Distribution, kl, kl_by_dimension
 from vae_fn.models.vae import VAE
-from vae_fn.types import Context, Params
+from vae_fn.types import Context, Params, Tree
 
 PerExample = Float[Tensor, "*b"]
 PerSample = Float[Tensor, "k *b"]
@@ -24,7 +24,7 @@ class Forward(NamedTuple):
 
     posterior: Distribution
     prior: Distribution
-    z: Float[Tensor, "k ..."]
+    z: Tree
     likelihood: Distribution
     log_likelihood: PerSample
 
@@ -43,7 +43,7 @@ class Terms(NamedTuple):
 
 
 def forward(
-    vae: VAE, params: Params, x: Float[Tensor, "*b d"], noise: Float[Tensor, "k ..."], context: Context = None
+    vae: VAE, params: Params, x: Float[Tensor, "*b d"], noise: Tree, context: Context = None
 ) -> Forward:
     """Encode, sample, decode: everything that the tutorial's model returns, without reducing anything."""
     posterior = vae.posterior(params, x, context)
@@ -56,7 +56,7 @@ def elbo(
     vae: VAE,
     params: Params,
     x: Float[Tensor, "*b d"],
-    noise: Float[Tensor, "k ..."],
+    noise: Tree,
     *,
     context: Context = None,
     beta: float | Float[Tensor, ""] = 1.0,
@@ -87,7 +87,7 @@ def elbo_sampled(
     vae: VAE,
     params: Params,
     x: Float[Tensor, "*b d"],
-    noise: Float[Tensor, "k ..."],
+    noise: Tree,
     *,
     context: Context = None,
     beta: float | Float[Tensor, ""] = 1.0,
@@ -102,7 +102,7 @@ def iwae(
     vae: VAE,
     params: Params,
     x: Float[Tensor, "*b d"],
-    noise: Float[Tensor, "k ..."],
+    noise: Tree,
     *,
     context: Context = None,
 ) -> Terms:
@@ -142,5 +142,5 @@ def log_mean_exp(log_weights: PerSample) -> PerExample:
     return torch.logsumexp(log_weights, 0) - math.log(log_weights.shape[0])
 
 
-def _log_ratio(run: Forward, noise: Float[Tensor, "k ..."]) -> PerSample:
+def _log_ratio(run: Forward, noise: Tree) -> PerSample:
     return run.posterior.log_prob_from_noise(noise, run.z) - run.prior.log_prob(run.z)
