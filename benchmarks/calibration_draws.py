@@ -16,7 +16,7 @@ from vae_fn.gradients import Estimator, Problem, elbo_sampled_problem
 from vae_fn.gradients.estimators import dreg, iwae, pathwise, rloo
 from vae_fn.gradients.oracles.moments import moments
 from vae_fn.models import VAE
-from vae_fn.models.vae import standard_normal
+from vae_fn.models.priors import standard_normal
 from vae_fn.random import Noise
 from vae_fn.types import Key
 from vae_fn.verify import draws_of

@@ -18,7 +18,7 @@ from vae_fn.gradients.estimators.importance import dreg_rule, iwae_rule
 from vae_fn.gradients.estimators.single import pathwise_rule, rloo_rule, sticking_the_landing_rule
 from vae_fn.gradients.wires import Rule
 from vae_fn.models import VAE
-from vae_fn.models.vae import standard_normal
+from vae_fn.models.priors import standard_normal
 from vae_fn.types import Key
 
 

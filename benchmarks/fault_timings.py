@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from vae_fn import random, tree
 from vae_fn.data import epoch_order, load_mnist, scale
 from vae_fn.distributions import Normal, kl, positive
-from vae_fn.models.vae import standard_normal
+from vae_fn.models.priors import standard_normal
 from vae_fn.types import Params
 
 BATCH = tutorial_program.BATCH
