@@ -5,6 +5,8 @@ from torch import Tensor
 
 from vae_fn.distributions import Bernoulli, Family, Normal
 from vae_fn.verify.distributions.battery import distribution
+from vae_fn.verify.distributions.contract import own_noise
+from vae_fn.verify.distributions.subject import bare
 from vae_fn.verify.mutants.distributions import altered, claim
 from vae_fn.verify.mutants.mutant import Mutant
 from vae_fn.verify.verdict import Verdict
@@ -26,11 +28,20 @@ def _of_the_first_row(noise: Tensor) -> Tensor:
 
 
 def _wrong(what: str, q: Family, sample: object, blind_to: str) -> Mutant:
-    def check(q: Family, name: str = "own noise") -> Verdict:
-        return claim(distribution(q), name)
+    def check(q: Family) -> Verdict:
+        found = own_noise(bare(q, None))
+        assert isinstance(found, Verdict)
+        return found
 
     wrong = altered(q, sample=sample)
-    return Mutant(what, "distribution", "", lambda: check(wrong), lambda: check(q), lambda: check(wrong, blind_to))
+    return Mutant(
+        what,
+        "distribution",
+        "",
+        wrong=lambda: check(wrong),
+        right=lambda: check(q),
+        blind=lambda: claim(distribution(wrong), blind_to),
+    )
 
 
 MUTANTS: tuple[Mutant, ...] = (
