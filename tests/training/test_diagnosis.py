@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from tests.training.poison import CASES, RATE
 from tests.training.problems import algorithm, images, small_vae, streams
-from vae_fn import data, gradients, tree
+from vae_fn import data, gradients, models, training, tree
 from vae_fn.gradients import estimators
 from vae_fn.training import Batch, sgd
 from vae_fn.training.diagnosis import _look, diagnose, first
@@ -200,3 +200,19 @@ def test_a_look_counts_what_numpy_counts(values):
     bad = [i for i in range(len(values)) if not finite[i].all()]
     assert look.examples == tuple(bad[:5])
     assert look.finite == finite.all()
+
+
+def test_layers_are_looked_at_one_by_one():
+    vae = models.layered_bernoulli_latents((4, 2), (), images(1).shape[1])
+    parts = (vae, gradients.elbo_sampled_problem, estimators.rloo(), sgd(1e-3))
+    built = training.make_step(*parts, binarisation=data.DYNAMIC, samples=3)
+
+    def lose(state, batch, noise):
+        state.params["encoder"]["z2"]["0.bias"][0] = math.nan
+
+    findings = {finding.name: finding for finding in found(built, vae, lose)}
+    assert findings["posterior/0/logits"].finite
+    assert findings["posterior/1/logits"].examples == (0, 1, 2, 3, 4)
+    assert findings["posterior/1/logits"].shape == (3, 5, 2)
+    assert findings["z/0"].shape == (3, 5, 4)
+    assert findings["prior/1/logits"].examples == ()

@@ -42,9 +42,7 @@ class Terms(NamedTuple):
     kl: PerExample
 
 
-def forward(
-    vae: VAE, params: Params, x: Float[Tensor, "*b d"], noise: Tree, context: Context = None
-) -> Forward:
+def forward(vae: VAE, params: Params, x: Float[Tensor, "*b d"], noise: Tree, context: Context = None) -> Forward:
     """Encode, sample, decode: everything that the tutorial's model returns, without reducing anything."""
     posterior = vae.posterior(params, x, context)
     z = posterior.sample(noise)
