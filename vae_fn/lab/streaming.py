@@ -106,7 +106,7 @@ def stream(chunk: Chunk, key: Key, draws: int, size: int, done: Callable[[int], 
     return total
 
 
-def _cosines(gradients: Params, reference: Params) -> Float[Tensor, " n"]:
+def _cosines(gradients: Tree, reference: Tree) -> Float[Tensor, " n"]:
     pairs = list(zip(tree.leaves(gradients), tree.leaves(reference), strict=True))
     dots = torch.stack([g.flatten(1) @ r.flatten() for g, r in pairs]).sum(0)
     norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g, _ in pairs])
