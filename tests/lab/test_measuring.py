@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vae_fn import lab, random, tree
-from vae_fn.gradients import Problem, from_coefficients
+from vae_fn.gradients import from_coefficients
 from vae_fn.gradients.estimators import importance
 from vae_fn.gradients.oracles.auto import exact
 from vae_fn.gradients.posed import Posed
@@ -45,7 +45,7 @@ def test_variances_are_the_closed_forms():
         assert row.variance_exact == pytest.approx(variance, rel=1e-8)
         assert row.variance_batch is None
         assert row.bias < 5 * row.bias_se
-    assert rows["pathwise", 1, "q"].variance_noise == pytest.approx(exact["pathwise"], rel=0.1)  # polynomials of degree 2
+    assert rows["pathwise", 1, "q"].variance_noise == pytest.approx(exact["pathwise"], rel=0.1)
     assert rows["antithetic", 2, "q"].variance_exact == pytest.approx(8)  # of loc none is left
 
 
@@ -145,12 +145,15 @@ def test_too_few_draws_are_refused():
 
 
 def test_a_closed_kl_is_taken_where_there_is_one():
-    known = bernoulli_decoder(1)
-    closed = contenders.with_closed_kl(known.problem, known.params)
+    posed, plain, chained = decoder(), cost(), cost("rainforth", dim=2, count=3)
+    closed = contender("pathwise").posing(posed.pose, posed.data, posed.params)(posed.data)
     assert (closed.p, closed.beta) == (None, 0.0)
-    plain = cost().problem
-    assert contenders.with_closed_kl(plain, cost().params) is plain
-    assert isinstance(closed, Problem)
+    assert contender("pathwise-sampled").posing(posed.pose, posed.data, posed.params) is posed.pose
+    assert contender("pathwise").posing(plain.pose, (), plain.params) is plain.pose
+    assert not contenders.has_closed_kl(closed, posed.params)
+    assert contenders.has_closed_kl(chained.problem, chained.params)
+    with pytest.raises(ValueError, match="no sampled KL"):
+        contenders.with_closed_kl(closed)
 
 
 def edge(fn):

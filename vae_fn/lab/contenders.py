@@ -1,6 +1,7 @@
 """What is measured: an estimator, its number of samples, and the form of the problem that it is given."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from vae_fn import tree
 from vae_fn.distributions import has_closed_form, kl
@@ -25,9 +26,9 @@ class Contender(NamedTuple):
     samples: int = 1
     closed_kl: bool = False
 
-    def posed(self, problem: Problem, params: Params) -> Problem:
-        """The form of a problem that it is given."""
-        return with_closed_kl(problem, params) if self.closed_kl else problem
+    def posing(self, pose: Callable[[Any], Problem], x: Any, params: Params) -> Callable[[Any], Problem]:
+        """How it is given a problem; `pose(x)` is looked at once, by its shapes."""
+        return _with_closed_kl(pose) if self.closed_kl and has_closed_kl(pose(x), params) else pose
 
     def target(self, otherwise: str) -> str:
         """What its mean is held against: what it is unbiased for, else what the problem is for."""
@@ -45,11 +46,25 @@ def contender(name: str, samples: int = 1) -> Contender:
     return Contender(name, entry.make(), samples, entry.closed_kl)
 
 
-def with_closed_kl(problem: Problem, params: Params) -> Problem:
-    """The problem with its KL exact where q and the prior have one in closed form; else as it is."""
+def has_closed_kl(problem: Problem, params: Params) -> bool:
+    """Whether a problem has a sampled KL that has a closed form."""
     prior = problem.p
     if prior is None or problem.exact is not None:
-        return problem
-    if not has_closed_form(*tree.shapes_of(lambda params: (problem.q(params), prior(params)), params)):
-        return problem
+        return False
+    return has_closed_form(*tree.shapes_of(lambda params: (problem.q(params), prior(params)), params))
+
+
+def with_closed_kl(problem: Problem) -> Problem:
+    """The problem with its sampled KL in closed form.
+
+    Raises:
+        ValueError: it has no prior to sample a KL with.
+    """
+    prior = problem.p
+    if prior is None:
+        raise ValueError("this problem has no sampled KL: pose it with a prior")
     return Problem(problem.q, problem.f, exact=lambda params, q: -problem.beta * kl(q, prior(params)))
+
+
+def _with_closed_kl(pose: Callable[[Any], Problem]) -> Callable[[Any], Problem]:
+    return lambda x: with_closed_kl(pose(x))

@@ -89,21 +89,22 @@ def measure(
         )
     oracles, rows = Oracles(posed, params, x), []
     for contender in contenders:
-        subject = Subject(contender, posed, params).warmed_up(x, random.fold_in(key, -1), settings.warm_up)
-        measured = _measured(subject, x, oracles, key, draws, edge, progress)
+        subject = Subject(contender, contender.posing(posed.pose, x, params), params)
+        subject = subject.warmed_up(x, random.fold_in(key, -1), settings.warm_up)
+        measured = _measured(posed.name, subject, x, oracles, key, draws, edge, progress)
         rows += rows_of(measured, settings.batch_size)
     return Measurement(rows, oracles.found)
 
 
 def _measured(
-    subject: Subject, x: Data, oracles: Oracles, key: Key, draws: int, edge: Edge, progress: Progress
+    problem: str, subject: Subject, x: Data, oracles: Oracles, key: Key, draws: int, edge: Edge, progress: Progress
 ) -> Measured:
     exact, contender = oracles.of(subject), subject.contender
     gradient = None if exact is None else tree.scale(exact.grads, 1 / _count(x))
     found, milliseconds = _draw(subject, x, gradient, key, draws, edge, progress)
     one = _datum(x, 0)
     return Measured(
-        subject.posed.name,
+        problem,
         contender.name,
         contender.samples,
         contender.estimator.unbiased_for,

@@ -1,5 +1,6 @@
 """A contender at work on a problem: one datum's gradient as a function of its noise."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -8,7 +9,6 @@ from torch import Tensor
 from vae_fn import random, tree
 from vae_fn.distributions import Distribution
 from vae_fn.gradients.estimator import Evaluations
-from vae_fn.gradients.posed import Posed
 from vae_fn.gradients.problem import Problem
 from vae_fn.lab.contenders import Contender
 from vae_fn.lab.streaming import Sums, sums
@@ -19,16 +19,19 @@ Data = Tensor | tuple[()]
 
 
 class Subject(NamedTuple):
-    """A contender on a problem at given parameters, its state held still."""
+    """A contender on a problem at given parameters, its state held still.
+
+    Attributes:
+        contender: what is measured.
+        problem: the problem of data, in the form that the contender is given.
+        params: where.
+        state: the estimator's.
+    """
 
     contender: Contender
-    posed: Posed
+    problem: Callable[[Data], Problem]
     params: Params
     state: Tree = ()
-
-    def problem(self, x: Data) -> Problem:
-        """The problem of data, in the form that the contender is given."""
-        return self.contender.posed(self.posed.pose(x), self.params)
 
     def q(self, x: Data) -> Distribution:
         """The shapes of q."""
