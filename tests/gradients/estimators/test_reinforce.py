@@ -1,0 +1,281 @@
+"""Score functions with baselines: unbiased at every state; the state is what came before; the optimum is one."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.func import grad
+
+from tests.gradients.estimators import discrete
+from tests.gradients.estimators.discrete import exact_elbo, integrated
+from tests.gradients.estimators.stirred import SCORES, at_state, decayed_mean, stirred
+from tests.gradients.references import assert_same, gradient
+from tests.models.toys import bits, learned_prior, normals, parameters, small_vae
+from vae_fn import random, tree, verify
+from vae_fn.gradients import elbo_problem, elbo_sampled_problem
+from vae_fn.gradients.estimators import nvil, reinforce, reinforce_moving_average, reinforce_optimal, rloo
+from vae_fn.gradients.estimators.reinforce import SecondMoments
+from vae_fn.gradients.oracles.moments import moments
+from vae_fn.gradients.oracles.nodes import enumerate_states
+from vae_fn.gradients.published import GaussianCosts
+from vae_fn.optimization.optimizers import sgd
+from vae_fn.verify.estimators.settings import Setting
+from vae_fn.verify.estimators.unbiased import integrated as integrated_at
+from vae_fn.verify.problems import bernoulli_decoder, bernoulli_latents, categorical
+
+WITH_STATE = [name for name in SCORES if name != "reinforce"]
+SETTINGS = (
+    Setting(bernoulli_latents(2, beta=0.7), 1),
+    Setting(bernoulli_latents(1), 3),
+    Setting(categorical(2, 2), 2),
+    Setting(bernoulli_decoder(1, closed_kl=True), 1),
+    Setting(bernoulli_decoder(1, beta=0.7), 1),
+)
+SEED = st.integers(0, 2**31)
+
+
+# --- means
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_unbiased_at_any_state(name):
+    report = verify.unbiased(at_state(SCORES[name]), SETTINGS).check()
+    assert len(report.verdicts) > len(SETTINGS)
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize(("kind", "samples"), [("layers", 1), ("layers", 2), ("classes", 1)])
+def test_unbiased_with_layers_and_classes(name, kind, samples):
+    vae = discrete.VAES[kind]
+    params, x = parameters(vae, 1), bits(1, 3)
+    problem, estimator = elbo_sampled_problem(vae, x, beta=0.7), at_state(SCORES[name])
+    nodes = enumerate_states(problem.q(params), samples)
+    mean, _ = integrated(estimator, problem, params, nodes, estimator.init(problem, params))
+    torch.testing.assert_close(mean.pop("value")["value"], exact_elbo(vae, params, x, 0.7), rtol=1e-12, atol=1e-12)
+    assert_same(mean, discrete.exact_gradient(vae, params, x, 0.7), 1e-10)
+
+
+def used_at_once(estimator):
+    """The baseline is that of this step, its own samples in it."""
+
+    def estimate(problem, params, noise, state):
+        return estimator.estimate(problem, params, noise, estimator.estimate(problem, params, noise, state).state)
+
+    return estimator._replace(estimate=estimate)
+
+
+@pytest.mark.parametrize("name", WITH_STATE)
+def test_a_baseline_of_this_step_is_biased(name):
+    estimator = SCORES[name]
+    if name == "nvil":
+        estimator = nvil(optimizer=sgd(0.1))
+    wrong = used_at_once(at_state(estimator))
+    assert integrated_at(SETTINGS[0], wrong)(wrong).status == "biased"
+
+
+# --- one draw
+
+
+@given(seed=SEED, samples=st.integers(1, 4), batch=st.sampled_from([(), (3,), (2, 2)]), closed=st.booleans())
+@settings(max_examples=15)
+def test_gradients_are_those_of_the_surrogate(seed, samples, batch, closed):
+    """(F - b) held, times log q at a held sample; b of this state alone."""
+    vae = learned_prior(small_vae(3, 2), 2)
+    params, x, noise = parameters(vae, seed), bits(seed, *batch, 3), normals(seed, samples, *batch, 2)
+    problem = elbo_problem(vae, x, beta=0.7) if closed else elbo_sampled_problem(vae, x, beta=0.7)
+    z = problem.q(params).sample(noise)
+
+    def objective(live, q):
+        f = problem.f(live, z)
+        return f if closed else f + 0.7 * (problem.p(live).log_prob(z) - q.log_prob(z))
+
+    def surrogate(live, baseline):
+        q = problem.q(params)
+        exact = problem.exact(live, problem.q(live)).sum() if closed else 0.0
+        signal = objective(params, q) - baseline
+        return (objective(live, q) + signal * problem.q(live).log_prob(z)).mean(0).sum() + exact
+
+    for name, baseline in baselines(problem, params).items():
+        state = stirred(SCORES[name].init(problem, params))
+        found = SCORES[name].estimate(problem, params, noise, state)
+        assert_same(found.grads, gradient(lambda live, b=baseline: surrogate(live, b), params), 1e-10)
+        exact = problem.exact(params, problem.q(params)) if closed else 0.0
+        torch.testing.assert_close(found.value, objective(params, problem.q(params)).mean(0) + exact)
+
+
+def baselines(problem, params):
+    """What the state of `stirred` makes of each, by hand."""
+    running = stirred(SCORES["reinforce-moving-average"].init(problem, params))
+    learned = stirred(SCORES["nvil"].init(problem, params))
+    q, net = problem.q(params), learned.network
+    hidden = torch.tanh(torch.cat([q.loc, q.scale], -1) @ net["hidden"]["weight"].T + net["hidden"]["bias"])
+    predicted = (hidden @ net["out"]["weight"].T + net["out"]["bias"]).squeeze(-1)
+    return {
+        "reinforce": 0.0,
+        "reinforce-moving-average": running.total / running.weight,
+        "nvil": predicted + learned.missed.total / learned.missed.weight,
+    }
+
+
+@given(seed=SEED)
+@settings(max_examples=5)
+def test_each_coordinate_has_its_own_baseline(seed):
+    """Of location and scale of every latent, shared by the examples."""
+    vae = learned_prior(small_vae(3, 2), 2)
+    params, x, noise = parameters(vae, seed), bits(seed, 4, 3), normals(seed, 3, 4, 2)
+    problem = elbo_sampled_problem(vae, x)
+    state = stirred(reinforce_optimal().init(problem, params), seed % 1000)
+    found = reinforce_optimal().estimate(problem, params, noise, state)
+    (squares,), (weighted,) = state
+    q = problem.q(params)
+    scores = {"loc": noise / q.scale, "scale": (noise**2 - 1) / q.scale}
+    f = found.info.log_weights.unsqueeze(-1)
+    held = {
+        name: ((f - getattr(weighted, name) / getattr(squares, name)) * score).mean(0) for name, score in scores.items()
+    }
+
+    def surrogate(live):
+        return sum((held[name] * getattr(problem.q(live), name)).sum() for name in held)
+
+    assert_same({"encoder": found.grads["encoder"]}, {"encoder": gradient(surrogate, params)["encoder"]}, 1e-10)
+    plain = reinforce().estimate(problem, params, noise, ())
+    for part in ("decoder", "prior"):
+        assert all(map(torch.equal, tree.leaves(found.grads[part]), tree.leaves(plain.grads[part])))
+
+
+# --- states
+
+
+def steps(estimator, problem, params, noises):
+    """The state before each step and after the last, and the objectives seen."""
+    states, seen = [estimator.init(problem, params)], []
+    for noise in noises:
+        found = estimator.estimate(problem, params, noise, states[-1])
+        states.append(found.state)
+        seen.append(found.info.log_weights)
+    return states, seen
+
+
+def problem_and_noise(count=4):
+    vae = learned_prior(small_vae(3, 2), 2)
+    return elbo_sampled_problem(vae, bits(0, 5, 3)), parameters(vae, 0), [normals(i, 2, 5, 2) for i in range(count)]
+
+
+def test_the_moving_average_is_of_the_steps_before():
+    problem, params, noises = problem_and_noise()
+    estimator = reinforce_moving_average(0.8)
+    states, seen = steps(estimator, problem, params, noises)
+    assert states[0] == (0, 0)
+    for n in range(1, 5):
+        expected = decayed_mean([f.mean().item() for f in seen[:n]], 0.8)
+        assert (states[n].total / states[n].weight).item() == pytest.approx(expected, rel=1e-12)
+    first = estimator.estimate(problem, params, noises[0], states[0])
+    plain = reinforce().estimate(problem, params, noises[0], ())
+    assert all(map(torch.equal, tree.leaves(first.grads), tree.leaves(plain.grads)))
+
+
+def test_the_best_baseline_follows_the_moments_of_the_steps_before():
+    problem, params, noises = problem_and_noise()
+    states, seen = steps(reinforce_optimal(0.8), problem, params, noises)
+    q = problem.q(params)
+    for n in range(1, 5):
+        (squares,), (weighted,) = states[n]
+        for name, score in {"loc": lambda e: e / q.scale, "scale": lambda e: (e**2 - 1) / q.scale}.items():
+            of = [score(e) ** 2 for e in noises[:n]]
+            by_f = [f.unsqueeze(-1) * s for f, s in zip(seen, of, strict=False)]
+            for i in range(2):
+                weight = 1 - 0.8**n
+                for found, values in ((squares, of), (weighted, by_f)):
+                    mean = decayed_mean([v[..., i].mean().item() for v in values], 0.8)
+                    assert getattr(found, name)[i].item() == pytest.approx(weight * mean, rel=1e-12)
+
+
+def test_the_network_descends_the_squared_error():
+    """By autograd, one step of plain descent; the running mean is of what the network of that step misses."""
+    problem, params, noises = problem_and_noise()
+    estimator = nvil(0.8, optimizer=sgd(0.05))
+    states, seen = steps(estimator, problem, params, noises)
+    q = problem.q(params)
+    x, missed = torch.cat([q.loc, q.scale], -1).detach(), []
+
+    def predict(net):
+        hidden = torch.tanh(x @ net["hidden"]["weight"].T + net["hidden"]["bias"])
+        return (hidden @ net["out"]["weight"].T + net["out"]["bias"]).squeeze(-1)
+
+    for n, f in enumerate(seen):
+        centre = decayed_mean(missed, 0.8) if missed else 0.0
+        slope = gradient(lambda net, f=f, c=centre: ((f - predict(net) - c) ** 2).mean(), states[n].network)
+        expected = tree.map(lambda p, g: p - 0.05 * g, states[n].network, slope)
+        for mine, theirs in zip(tree.leaves(states[n + 1].network), tree.leaves(expected), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-11, atol=1e-13)
+        missed.append((f - predict(states[n].network)).mean().item())
+        found = states[n + 1].missed
+        assert (found.total / found.weight).item() == pytest.approx(decayed_mean(missed, 0.8), rel=1e-11)
+
+
+@pytest.mark.parametrize("make", [reinforce_moving_average, nvil, reinforce_optimal])
+@pytest.mark.parametrize("decay", [-0.1, 1.0])
+def test_a_decay_out_of_range_is_refused(make, decay):
+    with pytest.raises(ValueError, match=r"in \[0, 1\)"):
+        make(decay)
+
+
+# --- variances
+
+
+@pytest.mark.parametrize("cost", ["quadratic", "exponential", "cosine"])
+def test_the_best_baseline_is_the_best(cost):
+    """At the exact moments the variance is E (F - b)**2 s**2 - g**2; any other b has more."""
+    posed = GaussianCosts(cost, 0.9).make()
+    estimator, q = reinforce_optimal(), posed.problem.q(posed.params)
+    noise = random.Noise(random.normal, (1, 1))
+
+    def of_scores(e):
+        f, scores = posed.problem.f(posed.params, q.sample(e)), q._replace(loc=e / q.scale, scale=(e**2 - 1) / q.scale)
+        squares = tree.map(lambda s: s[0] ** 2, scores)
+        return squares, tree.map(lambda s: f[0] * s, squares)
+
+    exact = SecondMoments(*((part,) for part in moments(of_scores, noise).mean))
+
+    def variance(state):
+        draw = moments(lambda e: estimator.estimate(posed.problem, posed.params, e, state).grads["q"], noise)
+        return draw.variance
+
+    best = variance(exact)
+    for name in ("loc", "scale"):
+        b = getattr(exact.weighted[0], name) / getattr(exact.squares[0], name)
+
+        def second(e, name=name, b=b):
+            f, s = posed.problem.f(posed.params, q.sample(e)), e if name == "loc" else e**2 - 1
+            return ((f - b) * s / q.scale).squeeze()
+
+        expected = moments(second, noise).variance
+        torch.testing.assert_close(best[name].squeeze(), expected, rtol=1e-9, atol=1e-12)
+        for factor in (0.98, 1.02):
+            other = exact._replace(weighted=tree.scale(exact.weighted, factor))
+            assert variance(other)[name] > best[name]
+        plain = moments(lambda e: reinforce().estimate(posed.problem, posed.params, e, ()).grads["q"], noise).variance
+        assert best[name] < plain[name]
+
+
+@given(seed=SEED)
+@settings(max_examples=5)
+def test_two_samples_of_rloo_are_each_other_s_baselines(seed):
+    """RLOO at K = 2 is the mean of two REINFORCE draws whose baseline is the other's F, up to -beta s of mean zero."""
+    vae = discrete.ONE_LAYER
+    params, x = parameters(vae, seed), bits(seed, 3)
+    problem = elbo_sampled_problem(vae, x)
+    noise = torch.special.ndtr(normals(seed, 2, 2))
+    f = rloo().estimate(problem, params, noise, ()).info.log_weights
+    estimator = reinforce_moving_average()
+    start = estimator.init(problem, params)
+    halves = [
+        estimator.estimate(
+            problem, params, noise[k : k + 1], start._replace(weight=torch.ones_like(start.weight), total=f[1 - k])
+        ).grads["encoder"]
+        for k in range(2)
+    ]
+    score = grad(lambda live: problem.q(live).log_prob(problem.q(params).sample(noise)).mean(0))(params)["encoder"]
+    expected = tree.map(lambda a, b, s: (a + b) / 2 - s, *halves, score)
+    found = rloo().estimate(problem, params, noise, ()).grads["encoder"]
+    assert_same({"encoder": found}, {"encoder": expected}, 1e-10)
