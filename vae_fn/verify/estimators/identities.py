@@ -91,7 +91,7 @@ def derivative(estimator: Estimator, setting: Setting) -> Verdict:
 
 
 def every_sample(estimator: Estimator, setting: Setting) -> Verdict:
-    """Check that the noise of each of the K samples is used: without it, the estimate is another one.
+    """Check that each draw of noise, one a sample or a pair, is used: without it, the estimate is another one.
 
     Raises:
         ValueError: the estimator refuses the setting.
@@ -109,9 +109,10 @@ def every_sample(estimator: Estimator, setting: Setting) -> Verdict:
         return any(not torch.equal(estimate(some), here) for some in moved)
 
     here = estimate(noise)
-    unused = [k for k in range(setting.samples) if not counts(k)]
+    draws = len(tree.leaves(noise)[0])
+    unused = [k for k in range(draws) if not counts(k)]
     status = "rejected" if unused else "passed"
-    detail = f"sample {unused[0] + 1} of {setting.samples} changes nothing" if unused else "every sample counts"
+    detail = f"sample {unused[0] + 1} of {draws} changes nothing" if unused else "every sample counts"
     name, seconds = f"{estimator.name} on {setting.name}", time.perf_counter() - start
     return Verdict("every_sample", name, "deterministic", status, detail, float(len(unused)), seconds=seconds)
 
