@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float64
-from torch import Tensor, func
+from torch import Tensor
 from torch.nn import functional as F
 
 from vae_fn import random
 from vae_fn.distributions import Bernoulli, Categorical, Distribution, Normal, kl, positive
 from vae_fn.gradients import Problem
+from vae_fn.gradients.oracles.auto import exact as oracle
 from vae_fn.gradients.oracles.moments import FURTHER, order_of
 from vae_fn.gradients.oracles.nodes import Nodes, enumerate_states, product
 from vae_fn.models.objectives import log_mean_exp
@@ -69,29 +70,28 @@ class Known(NamedTuple):
         return product(specs, order_of(specs) + FURTHER)
 
     def value(self, params: Params, samples: int, average: Average) -> Float64[Tensor, ""]:
-        """E[average of K log-weights] + exact in nats, differentiable in the parameters.
+        """E[average of K log-weights] + exact in nats.
 
         Raises:
-            ValueError: the integral has too many nodes.
+            ValueError: the average is none of `AVERAGES`, or the integral has too many nodes.
         """
-        problem, rule = self.problem, self.rule(samples)
-        q, noise = problem.q(params), rule.noise.movedim(1, 0)
-        if self.discrete:
-            z = problem.q(self.params).sample(noise)
-            weights = q.log_prob(z).sum(0).exp()
-        else:
-            z, weights = q.sample(noise), rule.weights
-        bound = (weights * average(_log_weights(problem, params, q, z))).sum()
-        return bound if problem.exact is None else bound + problem.exact(params, q)
+        return oracle(self.problem, params, _target(average), samples).value
 
     def exact(self, samples: int, average: Average) -> dict[str, Tree]:
         """The exact `value`, in nats, and its exact gradient `grads`.
 
         Raises:
-            ValueError: the integral has too many nodes.
+            ValueError: as `value`.
         """
-        grads, value = func.grad_and_value(lambda params: self.value(params, samples, average))(self.params)
-        return {"value": value, "grads": grads}
+        found = oracle(self.problem, self.params, _target(average), samples)
+        return {"value": found.value, "grads": found.grads}
+
+
+def _target(average: Average) -> str:
+    for target, known in AVERAGES.items():
+        if average is known:
+            return target
+    raise ValueError(f"there is an oracle of the averages of {', '.join(map(repr, AVERAGES))}: take one from AVERAGES")
 
 
 def bernoulli_decoder(latents: int = 1, *, beta: float = 1.0, closed_kl: bool = False) -> Known:
@@ -180,11 +180,6 @@ def _gaussian(x: Tensor, likelihood: Callable[[Tensor], Distribution], beta: flo
     if closed_kl:
         return Problem(q, f, exact=lambda params, q: -beta * kl(q, p(params)))
     return Problem(q, f, p, beta)
-
-
-def _log_weights(problem: Problem, params: Params, q: Distribution, z: Tensor) -> Float64[Tensor, " k *b"]:
-    f = problem.f(params, z)
-    return f if problem.p is None else f + problem.beta * (problem.p(params).log_prob(z) - q.log_prob(z))
 
 
 def _encode(params: Params, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, func
 from torch.nn import functional as F
 
 from vae_fn.distributions import MultivariateNormal, Normal, kl
-from vae_fn.gradients.oracles.exact import Exact, between
+from vae_fn.gradients.oracles.exact import Computation, Exact, refined
 from vae_fn.types import Params
 
 Gaussian = Normal | MultivariateNormal
@@ -40,7 +40,7 @@ def exact(target: Callable[[Params], Float[Tensor, "*b"]], params: Params) -> Ex
         return value.sum(), value
 
     grads, value = func.grad(total, has_aux=True)(params)
-    return between((value, grads), (value, grads), "closed form")
+    return refined([Computation(value, grads)], "closed form")
 
 
 def log_evidence(model: LinearGaussian, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:

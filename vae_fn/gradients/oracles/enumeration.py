@@ -7,7 +7,7 @@ from typing import Any
 
 from vae_fn import tree
 from vae_fn.distributions import Distribution, is_discrete
-from vae_fn.gradients.oracles.exact import Exact, between
+from vae_fn.gradients.oracles.exact import Exact, refined
 from vae_fn.gradients.oracles.weighing import PerNode, Support, batch_shape, integrate, mean, over_batch
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Tree
@@ -20,8 +20,7 @@ def elbo(problem: Problem, params: Params) -> Exact:
         ValueError: q is continuous, or has more than 2**16 states.
         TypeError: the problem is not in float64, or a layer of q is continuous.
     """
-    found = integrate(problem, params, support(problem, params), mean)
-    return between(found, found, "enumeration")
+    return refined([integrate(problem, params, support(problem, params), mean)], "enumeration")
 
 
 def support(problem: Problem, params: Params) -> Support:

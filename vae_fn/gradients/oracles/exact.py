@@ -1,5 +1,6 @@
 """An exact value and gradient, with what they can be off by."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -9,8 +10,11 @@ from torch import Tensor
 from vae_fn import tree
 from vae_fn.types import Params, Tree
 
+AGREED = 1e-9
+"""The error at which no finer computation follows, relative to 1 + the largest number."""
+
 ROUNDING = 1e-13
-"""What float64 loses of sums of numbers of size 1: the least error that is ever claimed."""
+"""What float64 loses of sums, relative to 1 + the largest number: the least error that is ever claimed."""
 
 
 class Error(NamedTuple):
@@ -23,10 +27,10 @@ class Error(NamedTuple):
 class Exact(NamedTuple):
     """The value and gradient of a target by other means than sampling, in float64.
 
-    The error is the largest change from a second, coarser computation: a lower order in every dimension, twice the
-    step, a narrower range, whichever the method has; to it are added what lies outside of a range and rounding,
-    1e-13 (1 + the largest number). It bounds the error of whatever converges; what lies between the nodes of both
-    computations, as a spike would, is seen by neither.
+    The error is the largest change from a coarser computation: of a lower order in every dimension, a longer step, a
+    narrower range, whichever the method has. Added are a bound on what lies outside of a range, and rounding. So it
+    bounds the error of whatever converges; what lies between the nodes of both computations, as a spike would, is seen
+    by neither.
 
     Attributes:
         value: of the target, in nats, by example.
@@ -41,20 +45,45 @@ class Exact(NamedTuple):
     method: str
 
 
-def between(
-    fine: tuple[Float64[Tensor, "*b"], Params],
-    coarse: tuple[Float64[Tensor, "*b"], Params],
-    method: str,
-    lost: float = 0,
-) -> Exact:
-    """The finer one of two computations of a value and its gradient, told apart by the coarser one."""
-    value, grads = (_gap(a, b) for a, b in zip(fine, coarse, strict=True))
-    return Exact(*fine, Error(value + lost, grads), method)
+class Computation(NamedTuple):
+    """A value and its gradient by one rule, and a bound on what is outside of the rule's range."""
+
+    value: Float64[Tensor, "*b"]
+    grads: Params
+    lost: float = 0.0
 
 
-def _gap(fine: Tree, coarse: Tree) -> float:
-    """The largest change, and rounding."""
-    a, b = (torch.cat([leaf.flatten() for leaf in tree.leaves(side)]) for side in (fine, coarse))
-    if not a.numel():
-        return ROUNDING
-    return float((a - b).abs().max() + ROUNDING * (1 + a.abs().max()))
+def refined(computations: Iterable[Computation], method: str) -> Exact:
+    """The first of ever finer computations that agrees with the one before, or the last of them.
+
+    A single one has no error but rounding.
+    """
+    last = None
+    found = None
+    for computation in computations:
+        found = _between(computation, computation if last is None else last, method)
+        if last is not None and _agree(found):
+            break
+        last = computation
+    assert found is not None
+    return found
+
+
+def _between(fine: Computation, coarse: Computation, method: str) -> Exact:
+    value, grads = (_change(a, b) + ROUNDING * (1 + _size(a)) for a, b in zip(fine[:2], coarse[:2], strict=True))
+    return Exact(fine.value, fine.grads, Error(value + fine.lost, grads), method)
+
+
+def _agree(found: Exact) -> bool:
+    value, grads = (AGREED * (1 + _size(part)) for part in (found.value, found.grads))
+    return found.error.value <= value and found.error.grads <= grads
+
+
+def _change(fine: Tree, coarse: Tree) -> float:
+    return _size(tree.map(torch.sub, fine, coarse))
+
+
+def _size(part: Tree) -> float:
+    """The largest entry."""
+    sizes = [leaf.abs().max() for leaf in tree.leaves(part) if leaf.numel()]
+    return float(torch.stack(sizes).max()) if sizes else 0.0

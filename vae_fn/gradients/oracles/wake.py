@@ -12,12 +12,11 @@ log E w = log p(x), and the weighed mean that under the posterior, E_{p(z | x)} 
 import math
 
 import torch
-from torch import Tensor
 
 from vae_fn.distributions import Distribution
 from vae_fn.gradients.estimators.importance import check_importance
-from vae_fn.gradients.oracles.exact import Exact, between
-from vae_fn.gradients.oracles.importance import CUT, STEP, grid_of, log_mean
+from vae_fn.gradients.oracles.exact import Computation, Exact, refined
+from vae_fn.gradients.oracles.importance import target_of
 from vae_fn.gradients.oracles.supports import supports
 from vae_fn.gradients.oracles.weighing import Averaged, PerNode, Support, Target, log_weights_at, pull, table
 from vae_fn.gradients.problem import Problem
@@ -38,10 +37,12 @@ def phase(problem: Problem, params: Params, samples: float, order: int | None = 
         TypeError: the problem is not in float64.
     """
     check_importance(problem)
-    fine, coarse = supports(problem, params, order)
-    found = _follow(problem, params, fine, _target(samples, STEP, CUT))
-    other = _follow(problem, params, coarse, _target(samples, 2 * STEP, 1e3 * CUT))
-    return between(found, other, "integral" if math.isfinite(samples) else "posterior")
+    limit = math.isinf(samples)
+    computations = (
+        _follow(problem, params, support, log_evidence if limit else target_of(int(samples), level))
+        for level, support in enumerate(supports(problem, params, order))
+    )
+    return refined(computations, "posterior" if limit else "integral")
 
 
 def log_evidence(log_weights: PerNode, weights: PerNode) -> Averaged:
@@ -51,19 +52,12 @@ def log_evidence(log_weights: PerNode, weights: PerNode) -> Averaged:
     return Averaged(value, weights * relative, relative)
 
 
-def _target(samples: float, step: float, cut: float) -> Target:
-    if math.isinf(samples):
-        return log_evidence
-    return lambda log_weights, weights: log_mean(
-        log_weights, weights, int(samples), grid_of(log_weights, weights, int(samples), step, cut)
-    )
-
-
-def _follow(problem: Problem, params: Params, support: Support, target: Target) -> tuple[Tensor, Params]:
+def _follow(problem: Problem, params: Params, support: Support, target: Target) -> Computation:
     averaged, held = target(*table(problem, params, support)), problem.q(params)
 
     def wires(params: Params, q: Distribution, support: Support, rows: slice) -> tuple[PerNode, PerNode]:
         z, log_q, _ = support.at(held, rows)
         return log_weights_at(problem, params, z, log_q), q.log_prob(z)
 
-    return averaged.value, pull(problem, params, support, (averaged.by_log_weight, averaged.by_log_weight), wires)
+    grads = pull(problem, params, support, (averaged.by_log_weight, averaged.by_log_weight), wires)
+    return Computation(averaged.value, grads, averaged.lost)

@@ -15,6 +15,7 @@ from torch import Tensor, func
 
 from vae_fn import tree
 from vae_fn.distributions import Distribution
+from vae_fn.gradients.oracles.exact import Computation
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Shape, Tree
 
@@ -40,11 +41,15 @@ class Support(NamedTuple):
 
 
 class Averaged(NamedTuple):
-    """A target `(*b)` in nats, and its derivatives `(n, *b)` in the log-weights and in the weights of the nodes."""
+    """A target `(*b)` in nats, and its derivatives `(n, *b)` in the log-weights and in the weights of the nodes.
+
+    What the target itself leaves out is bounded by `lost`.
+    """
 
     value: Float64[Tensor, "*b"]
     by_log_weight: PerNode
     by_weight: PerNode
+    lost: float = 0.0
 
 
 Target = Callable[[PerNode, PerNode], Averaged]
@@ -76,7 +81,7 @@ def table(problem: Problem, params: Params, support: Support) -> tuple[PerNode, 
     return log_w, weights
 
 
-def integrate(problem: Problem, params: Params, support: Support, target: Target) -> tuple[Tensor, Params]:
+def integrate(problem: Problem, params: Params, support: Support, target: Target) -> Computation:
     """The target with the problem's exact part, `(*b)`, and the gradient of its sum over the batch.
 
     Raises:
@@ -86,9 +91,10 @@ def integrate(problem: Problem, params: Params, support: Support, target: Target
     slopes = (averaged.by_log_weight, averaged.by_weight)
     grads = pull(problem, params, support, slopes, lambda *at: _weigh(problem, *at))
     if problem.exact is None:
-        return averaged.value, grads
+        return Computation(averaged.value, grads, averaged.lost)
     exact, pull_exact = vjp(lambda params: problem.exact(params, problem.q(params)), params)  # type: ignore[misc]
-    return averaged.value + exact, tree.add(grads, *pull_exact(torch.ones_like(exact)))
+    grads = tree.add(grads, *pull_exact(torch.ones_like(exact)))
+    return Computation(averaged.value + exact, grads, averaged.lost)
 
 
 def pull(
