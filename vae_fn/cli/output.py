@@ -24,16 +24,21 @@ OWN = (
 
 
 def check_json(path: Path | None, run: Path | None) -> None:
-    """Check that `--json PATH` can be written and is no file of the run itself, there already or yet to come.
+    """Check `--json PATH`, as `check_file` does."""
+    check_file("json", path, run)
+
+
+def check_file(option: str, path: Path | None, run: Path | None) -> None:
+    """Check that the file of an option can be written and is none of the run itself, there already or yet to come.
 
     Raises:
         ConfigError: It cannot, or it is.
     """
     if path is None:
         return
-    _check_writable("json", path)
+    _check_writable(option, path)
     if run is not None and _is_of_run(path.resolve(), run.resolve()):
-        raise ConfigError(f"json must not be a file of the run itself, as {path} is: give another path")
+        raise ConfigError(f"{option} must not be a file of the run itself, as {path} is: give another path")
 
 
 def check_ending(out: Path | None, endings: Sequence[str]) -> None:

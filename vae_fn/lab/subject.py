@@ -64,7 +64,8 @@ class Subject(NamedTuple):
         specs, dtype = self.specs(like), dtype_of(self.params)
 
         def chunk(x: Data, reference: Params, keys: Key) -> Sums:
-            return sums(*torch.vmap(lambda noise: self.estimate(x, noise))(random.draw(keys, specs, dtype)), reference)
+            noise = random.draw(keys, specs, dtype)  # of an exact estimator there is none: the keys tell how many
+            return sums(*torch.vmap(lambda noise, key: self.estimate(x, noise))(noise, keys), reference)
 
         return chunk
 

@@ -162,12 +162,20 @@ def check_compiler(config: TrainConfig) -> None:
     Raises:
         ConfigError: it is not there.
     """
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if config.compile and config.device == "cpu" and not shutil.which(compiler.partition(" ")[0]):
+    if config.compile and config.device == "cpu" and compiler() is None:
         raise ConfigError(
-            f"the step cannot be compiled here, as there is no C++ compiler {compiler!r}: "
+            f"the step cannot be compiled here, as there is no C++ compiler {_compiler_name()!r}: "
             "install g++, or name yours in CXX, or use --no-compile"
         )
+
+
+def compiler() -> str | None:
+    """The path of the C++ compiler that compiled code on a CPU needs; None without one."""
+    return shutil.which(_compiler_name().partition(" ")[0])
+
+
+def _compiler_name() -> str:
+    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 
 
 POSED: dict[str, tuple[Pose, Callable[[], Estimator]]] = {

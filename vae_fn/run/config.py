@@ -169,7 +169,7 @@ def in_words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
     plain = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
-    return plain.get(kind) or " or ".join(in_words(part) for part in get_args(kind) if part is not NoneType)
+    return plain.get(kind) or " or ".join(in_words(part) for part in get_args(kind) if part not in (NoneType, ...))
 
 
 def _typed(name: str, kind: Any, value: Any) -> Any:

@@ -1,0 +1,214 @@
+"""Gradient estimators beside each other, from the rows of `vae-fn gradients`: a panel for each group of parameters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vae_fn.viz.style import BLUE, OKABE_ITO, YELLOW, new_figure, styled
+
+Rows = Sequence[Mapping[str, Any]]
+"""As in the JSON of `vae-fn gradients`."""
+
+ROUNDING = 1e-12
+"""A variance below this part of the largest of its group is one of rounding."""
+
+SEEN = 2
+"""How many times what noise gives a bias, or a signal, must be to be drawn as one."""
+
+_COLOURS = [colour for colour in OKABE_ITO if colour != YELLOW]
+_MARKERS = "osD^v<>P"
+
+
+def with_noise(rows: Rows) -> list[Mapping[str, Any]]:
+    """The rows whose noise has a variance, beyond what rounding leaves of none."""
+    largest: dict[str, float] = {}
+    for row in rows:
+        largest[row["group"]] = max(row["variance"], largest.get(row["group"], 0.0))
+    return [row for row in rows if row["variance_noise"] > ROUNDING * largest[row["group"]]]
+
+
+@styled
+def bias_against_variance(rows: Rows) -> Figure:
+    """The length of each estimator's bias against the variance of its noise, both logarithmic.
+
+    Args:
+        rows: of one place; those without an exact gradient or without variance are left out.
+    """
+    shown = [row for row in with_noise(rows) if row["bias"] is not None]
+    figure, panels = _panels(
+        "Bias against variance",
+        "Filled: a bias that is seen. Hollow, with an arrow: none is; the point is at what noise alone gives. Lines "
+        "join the numbers of samples K of one estimator, the larger the more. Lower left is better.",
+        shown,
+    )
+    looks = _looks(rows, "estimator")
+    for group, axes in panels.items():
+        for name, look in looks.items():
+            own = sorted((r for r in shown if _is(r, group, name)), key=lambda row: row["samples"])
+            _draw_biases(axes, name, own, look)
+        axes.set(xscale="log", yscale="log", ylabel="length of the bias", title=group)
+    _end(figure, panels, "variance of the noise, summed over coordinates")
+    return figure
+
+
+@styled
+def work_normalised_variance(rows: Rows) -> Figure:
+    """The variance of the noise times the milliseconds of a gradient, as bars on a logarithmic axis, the best on top.
+
+    Args:
+        rows: of one place; those without variance are left out.
+    """
+    shown = with_noise(rows)
+    several = len({row["samples"] for row in rows}) > 1
+    bars = max((sum(row["group"] == group for row in shown) for group in _groups(shown)), default=1)
+    figure, panels = _panels(
+        "Work-normalised variance",
+        "A gradient of half the bar needs half the time for as little noise. Bias is not in it: hatched bars are of "
+        "estimators that claim to be unbiased for nothing.",
+        shown,
+        height=0.5 + 0.17 * bars,
+    )
+    for group, axes in panels.items():
+        own = sorted((row for row in shown if row["group"] == group), key=_work)
+        names = [row["estimator"] + (f", K = {row['samples']}" if several else "") for row in own]
+        hatches = ["////" if row["unbiased_for"].startswith("nothing") else "" for row in own]
+        axes.barh(range(len(own)), [_work(row) for row in own], color=BLUE, hatch=hatches, edgecolor="white")
+        axes.set_yticks(range(len(own)), names, fontsize=7)
+        axes.set_ylim(len(own) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        axes.set(xscale="log", title=group)
+    if panels:
+        list(panels.values())[-1].set_xlabel("variance of the noise, in milliseconds of work")
+    return figure
+
+
+@styled
+def signal_to_noise(rows: Rows) -> Figure:
+    """The signal-to-noise ratio against the number of samples K, both logarithmic, with fitted slopes and the floor.
+
+    Args:
+        rows: of one place.
+    """
+    shown = [row for row in rows if row["snr"]]
+    figure, panels = _panels(
+        "Signal-to-noise ratio against the number of samples",
+        "Means over coordinates of |mean| / standard deviation. Slopes are fitted by least squares to the points above "
+        f"{SEEN} times the floor, which is what so many draws show of no signal at all.",
+        shown,
+    )
+    looks = _looks(rows, "estimator")
+    for group, axes in panels.items():
+        for name, look in looks.items():
+            own = sorted((row for row in shown if _is(row, group, name)), key=lambda row: row["samples"])
+            k, snr, floor = (np.array([row[key] for row in own]) for key in ("samples", "snr", "snr_floor"))
+            above = snr > SEEN * floor
+            if len(own):
+                axes.plot(k, snr, markersize=3.5, label=f"{name}: {_slope(k[above], snr[above])}", **look)
+        floors = {row["samples"]: row["snr_floor"] for row in shown if row["group"] == group}
+        ordered = sorted(floors)
+        axes.plot(ordered, [floors[k] for k in ordered], color="0.4", linestyle="--", label="floor")
+        axes.set(xscale="log", yscale="log", ylabel="signal-to-noise ratio", title=group)
+        axes.set_xticks(ordered, [str(k) for k in ordered])
+        axes.minorticks_off()
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="slope in K")
+    if panels:
+        list(panels.values())[-1].set_xlabel("samples K")
+    return figure
+
+
+@styled
+def variance_along_training(rows: Rows) -> Figure:
+    """The variance of each estimator's noise at the checkpoints of one run, on a logarithmic axis.
+
+    Args:
+        rows: of several places, with their `step`.
+    """
+    several = len({row["samples"] for row in rows}) > 1
+    named = [
+        {**row, "line": row["estimator"] + (f", K = {row['samples']}" if several else "")} for row in with_noise(rows)
+    ]
+    figure, panels = _panels(
+        "Variance along training",
+        "Of all estimators at the same parameters, whichever of them trained the run: the noise's part of the variance "
+        "of a mini-batch, summed over coordinates.",
+        named,
+    )
+    for group, axes in panels.items():
+        for line, look in _looks(named, "line").items():
+            own = sorted((r for r in named if r["group"] == group and r["line"] == line), key=lambda row: row["step"])
+            steps, values = ([row[key] for row in own] for key in ("step", "variance_noise"))
+            axes.plot(steps, values, markersize=3.5, label=line, **look)
+        axes.set(yscale="log", ylabel="variance of the noise", title=group)
+    _end(figure, panels, "training step")
+    return figure
+
+
+def _panels(title: str, note: str, rows: Rows, height: float = 2.5) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with a panel for each group, one below the other; `height` of each, in inches."""
+    names = _groups(rows)
+    figure = new_figure(title, note, 1.1 + height * max(1, len(names)))
+    panels = figure.subplots(len(names), squeeze=False)[:, 0] if names else []
+    return figure, dict(zip(names, panels, strict=True))
+
+
+def _groups(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(row["group"] for row in rows))
+
+
+def _looks(rows: Rows, by: str) -> dict[str, dict[str, Any]]:
+    """A colour and a marker for each name, in the order of the rows."""
+    names = dict.fromkeys(row[by] for row in rows)
+    count = len(_COLOURS)
+    return {
+        name: {"color": _COLOURS[i % count], "marker": _MARKERS[i // count % len(_MARKERS)]}
+        for i, name in enumerate(names)
+    }
+
+
+def _is(row: Mapping[str, Any], group: str, name: str) -> bool:
+    return row["group"] == group and row["estimator"] == name
+
+
+def _work(row: Mapping[str, Any]) -> float:
+    return row["variance_noise"] * row["milliseconds"]
+
+
+def _draw_biases(axes: Axes, name: str, own: Rows, look: Mapping[str, Any]) -> None:
+    seen = [row["bias"] > SEEN * row["bias_se"] for row in own]
+    x = [row["variance_noise"] for row in own]
+    y = [row["bias"] if there else row["bias_se"] for row, there in zip(own, seen, strict=True)]
+    axes.plot(x, y, color=look["color"], linewidth=0.7)
+    for i, there in enumerate(seen):
+        face = look["color"] if there else "none"
+        label = name if i == 0 else None
+        axes.plot(x[i], y[i], **look, linestyle="", markersize=3.5 + i, markerfacecolor=face, label=label)
+        if not there:
+            axes.annotate(
+                "", (x[i], y[i]), (0, -13), textcoords="offset points", arrowprops={"arrowstyle": "<-", **_arrow(look)}
+            )
+
+
+def _arrow(look: Mapping[str, Any]) -> dict[str, Any]:
+    return {"color": look["color"], "linewidth": 0.8, "shrinkA": 0, "shrinkB": 3}
+
+
+def _end(figure: Figure, panels: Mapping[str, Axes], label: str) -> None:
+    """The label of the horizontal axes, and one legend for all panels."""
+    if panels:
+        list(panels.values())[-1].set_xlabel(label)
+        handles = {name: handle for axes in panels.values() for handle, name in zip(*_legend_of(axes), strict=True)}
+        figure.legend(handles.values(), handles.keys(), loc="outside right upper")
+
+
+def _legend_of(axes: Axes) -> tuple[list[Any], list[str]]:
+    return axes.get_legend_handles_labels()
+
+
+def _slope(k: Float[np.ndarray, " n"], snr: Float[np.ndarray, " n"]) -> str:
+    if len(k) < 2:
+        return "at the floor"
+    return f"{np.polyfit(np.log(k), np.log(snr), 1)[0]:+.2f}".replace("-", "\N{MINUS SIGN}")
