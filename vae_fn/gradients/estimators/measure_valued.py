@@ -12,7 +12,7 @@ that a sample costs 1 + 3 d evaluations of F for d normal latents and 1 + d for 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -56,20 +56,44 @@ class Decomposition(NamedTuple):
 
 def measure_valued() -> Estimator:
     """The measure-valued gradient for one layer of normal or Bernoulli latents (Mohamed et al. 2020, table 1)."""
+    return by_differences("measure-valued", DECOMPOSITIONS)
+
+
+def by_differences(name: str, decompositions: Mapping[type, Decomposition]) -> Estimator:
+    """The estimator for families with these decompositions.
+
+    Raises:
+        ValueError: from `noise_like` and `estimate`, for latents of another family.
+    """
+
+    def of(q: Distribution) -> Decomposition:
+        if type(q) not in decompositions:
+            known = " and ".join(family.__name__ for family in decompositions)
+            raise ValueError(
+                f"{name} knows the derivatives of {known} in one layer, and not of {type(q).__name__}: use rloo"
+            )
+        return decompositions[type(q)]
+
+    def evaluations(q: Distribution, samples: int) -> Evaluations:
+        latents = of(q).parameters(q)[0].shape[-1]
+        return Evaluations(samples * (1 + of(q).per_latent * latents), samples)
+
     return stateless(
-        "measure-valued",
-        pull_differences,
+        name,
+        lambda problem, params, noise: pull_differences(problem, params, noise, of),
         unbiased_for="the ELBO",
         latents="any",
-        noise_like=lambda q, samples: _of(q).noise_like(q, samples),
-        evaluations=_evaluations,
+        noise_like=lambda q, samples: of(q).noise_like(q, samples),
+        evaluations=evaluations,
     )
 
 
-def pull_differences(problem: Problem, params: Params, noise: Tree) -> Pulled:
+def pull_differences(
+    problem: Problem, params: Params, noise: Tree, of: Callable[[Distribution], Decomposition]
+) -> Pulled:
     """Value and gradient of the ELBO: what is not q by the samples' joints, q by differences."""
     q, pull_q = vjp(problem.q, params)
-    family = _of(q)
+    family = of(q)
     own = family.own(noise)
     z = q.sample(own)
     log_q = q.log_prob_from_noise(own, z)
@@ -91,7 +115,7 @@ def pull_differences(problem: Problem, params: Params, noise: Tree) -> Pulled:
 
 def normal_slopes(objective: Objective, q: Normal, noise: Tree, value: PerSample) -> Slopes:
     """In loc and scale: a Rayleigh pair, and the Maxwell value against the sample."""
-    own = _normal_noise(noise)
+    own = normal_noise(noise)
 
     def moved(other: Tensor) -> Tensor:
         replaced = one_by_one(own, other)
@@ -118,35 +142,22 @@ def one_by_one(own: Float[Tensor, "*s d"], other: Float[Tensor, "*s d"]) -> Floa
     return torch.where(here.reshape(count, *(1,) * (own.ndim - 1), count), other, own)
 
 
-def _normal_noise_like(q: Normal, samples: int) -> Tree:
+def normal_noise_like(q: Normal, samples: int) -> Tree:
+    """W, M and U for every coordinate of every sample."""
     shape = q.noise_like((samples,)).shape
     laws = {"rayleigh": random.rayleigh, "maxwell": random.maxwell, "uniform": random.uniform}
     return {name: Noise(law, shape) for name, law in laws.items()}
 
 
-def _normal_noise(noise: Tree) -> Tensor:
+def normal_noise(noise: Tree) -> Tensor:
     """N = M U, standard normal."""
     return noise["maxwell"] * noise["uniform"]
 
 
-DECOMPOSITIONS: dict[type, Decomposition] = {
-    Normal: Decomposition(lambda q: (q.loc, q.scale), _normal_noise_like, _normal_noise, normal_slopes, 3),
+DECOMPOSITIONS: Mapping[type, Decomposition] = {
+    Normal: Decomposition(lambda q: (q.loc, q.scale), normal_noise_like, normal_noise, normal_slopes, 3),
     Bernoulli: Decomposition(
         lambda q: (q.mean,), lambda q, samples: q.noise_like((samples,)), lambda noise: noise, bit_slopes, 1
     ),
 }
 """By family of q."""
-
-
-def _of(q: Distribution) -> Decomposition:
-    if type(q) not in DECOMPOSITIONS:
-        raise ValueError(
-            f"measure-valued knows the derivatives of Normal and Bernoulli in one layer, and {type(q).__name__} is "
-            "neither: use rloo"
-        )
-    return DECOMPOSITIONS[type(q)]
-
-
-def _evaluations(q: Distribution, samples: int) -> Evaluations:
-    latents = _of(q).parameters(q)[0].shape[-1]
-    return Evaluations(samples * (1 + _of(q).per_latent * latents), samples)
