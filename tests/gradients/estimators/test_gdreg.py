@@ -15,6 +15,7 @@ from vae_fn.gradients.estimators import dreg, gdreg, iwae, sticking_the_landing
 from vae_fn.gradients.oracles.moments import moments
 from vae_fn.models import VAE
 from vae_fn.verify.estimators.settings import Setting
+from vae_fn.verify.mutants.doubly import doubly
 from vae_fn.verify.problems import at_posterior, bernoulli_decoder, linear_gaussian
 
 SEED = st.integers(0, 2**31)
@@ -88,6 +89,16 @@ def test_the_prior_s_path_by_hand(seed, samples):
     assert found.value.shape == (2,)
     bound = torch.logsumexp(f - ratio, 0) - math.log(samples)
     torch.testing.assert_close(found.value, bound.detach(), rtol=1e-11, atol=0)
+
+
+@given(seed=SEED, samples=st.integers(1, 3))
+@settings(max_examples=5)
+def test_what_wrong_versions_are_made_of_is_right(seed, samples):
+    """The surrogate of the registry, with nothing changed."""
+    (mine, _), (problem, params, noise) = estimates(learned_prior(small_vae(3, 2), 2), seed, samples)
+    other = doubly().estimate(problem, params, noise, ())
+    torch.testing.assert_close(mine.value, other.value, rtol=1e-11, atol=0)
+    assert_same(mine.grads, other.grads, 1e-9)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3])
