@@ -58,8 +58,10 @@ MISTAKES = [
     ),
     (
         "train --estimator pathwis",
-        "vae-fn train: error: --estimator takes one of pathwise, pathwise-sampled, stl, rloo, iwae, dreg, vimco, "
-        "rws, not 'pathwis'. Did you mean pathwise?",
+        "vae-fn train: error: --estimator takes one of pathwise, pathwise-sampled, stl, antithetic, measure-valued, "
+        "reinforce, reinforce-moving-average, reinforce-optimal, nvil, rloo, iwae, stl-iwae, dreg, gdreg, vimco, rws, "
+        "arm, disarm, rebar, relax, gumbel-softmax, straight-through, st-gumbel, gumbel-rao, enumeration, "
+        "not 'pathwis'. Did you mean pathwise?",
     ),
     (
         "train --schedule cosine",

@@ -2,7 +2,6 @@
 
 from tests.run.runs import write_images
 from tests.training.poison import pose_at
-from vae_fn.gradients import estimators
 from vae_fn.run import assemble
 from vae_fn.run.config import TrainConfig
 
@@ -36,4 +35,4 @@ def exploding(folder, **settings):
 
 def harm(monkeypatch, kind, *steps):
     """Harm these steps of every pathwise run with the settings `CLOCK`."""
-    monkeypatch.setitem(assemble.POSED, "pathwise", (pose_at(kind, *steps), estimators.pathwise))
+    monkeypatch.setattr(assemble, "pose_of", lambda config: pose_at(kind, *steps))

@@ -2,16 +2,20 @@
 
 import sys
 import tomllib
+from typing import get_args
 
 import pytest
 import torch
 
 from tests.run.runs import write_images
 from vae_fn import tree
-from vae_fn.run.assemble import POSED, assemble, make_data
-from vae_fn.run.checks import IMPORTANCE_WEIGHTED, LEAVE_ONE_OUT, ConfigError
+from vae_fn.gradients.estimators import CATALOGUE
+from vae_fn.run.assemble import assemble, make_data
+from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import PRESETS, TrainConfig, to_toml
+from vae_fn.run.estimators import TRAITS, Estimator, Traits
 from vae_fn.training import Batch, step_by_shape
+from vae_fn.training.step import draw_noise
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +52,22 @@ def test_the_tutorial_preset_is_the_tutorials_program():
     assert {name: settings[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("estimator", POSED)
-def test_every_estimator_of_the_command_line_can_be_assembled(estimator, blobs):
-    config = TrainConfig(data=blobs, estimator=estimator, samples=2, binarise="dynamic", hidden=8)
-    specs = assemble(config).algorithm.noise_like(Batch(torch.zeros(3, 36, dtype=torch.uint8)))
-    assert specs["noise"].shape == (2, 3, 2)
+def fitting(name, **settings):
+    """Settings of a small model that an estimator takes."""
+    family = "bernoulli" if TRAITS[name].latents == "discrete" else "normal"
+    return TrainConfig(estimator=name, samples=2, binarise="dynamic", hidden=8, latent_family=family, **settings)
+
+
+@pytest.mark.parametrize("name", TRAITS)
+def test_every_estimator_of_the_command_line_trains_a_step(name, blobs):
+    parts = assemble(fitting(name, data=blobs))
+    batch = Batch(torch.randint(0, 256, (3, 36), generator=torch.Generator().manual_seed(0), dtype=torch.uint8))
+    state = parts.algorithm.init(parts.streams.init, batch)
+    noise = draw_noise(parts.streams, state.step, parts.algorithm.noise_like(batch), torch.float32)
+    after, info = parts.algorithm.step(state, batch, noise)
+    assert all(bool(leaf.isfinite().all()) for leaf in tree.leaves((after, info)))
+    moved = [not torch.equal(a, b) for a, b in zip(*map(tree.leaves, (state.params, after.params)), strict=True)]
+    assert any(moved)
 
 
 def test_the_validation_split_and_the_fixed_binarisation_do_not_depend_on_the_runs_key():
@@ -62,10 +77,24 @@ def test_the_validation_split_and_the_fixed_binarisation_do_not_depend_on_the_ru
 
 
 def test_settings_and_estimators_agree_on_what_needs_what():
-    for name, (_, make) in POSED.items():
-        estimator = make()
-        assert estimator.importance_weighted == (name in IMPORTANCE_WEIGHTED), name
-        assert (estimator.min_samples > 1) == (name in LEAVE_ONE_OUT), name
+    made = {name: entry.make() for name, entry in CATALOGUE.items()}
+    known = {name: Traits(e.latents, e.min_samples, e.importance_weighted) for name, e in made.items()}
+    assert known == TRAITS
+    assert [*TRAITS] == [*get_args(Estimator)] == [*CATALOGUE]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "family", "reason"),
+    [
+        ("relax", "bernoulli-2", "relax takes one layer of latents"),
+        ("disarm", "categorical", "disarm"),
+        ("rebar", "bernoulli-2", "rebar takes one layer of latents"),
+    ],
+)
+def test_an_estimator_that_does_not_take_the_model_says_so(estimator, family, reason, blobs):
+    config = TrainConfig(data=blobs, estimator=estimator, latent_family=family, hidden=0, samples=2)
+    with pytest.raises(ConfigError, match=f"--estimator {estimator} does not go with this model: {reason}"):
+        assemble(config)
 
 
 CHANGES = {

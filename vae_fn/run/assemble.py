@@ -5,14 +5,13 @@ import os
 import shutil
 import sys
 import zlib
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 
 from vae_fn import gradients, models, random
 from vae_fn.data import Binarisation, Dataset, binarisation, hold_out, load, to_device
-from vae_fn.gradients import Estimator, estimators
+from vae_fn.gradients.estimators import CATALOGUE
 from vae_fn.models import VAE
 from vae_fn.optimization import optimizers, schedules
 from vae_fn.optimization.schedules import Schedule
@@ -21,7 +20,7 @@ from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
 from vae_fn.training.batches import Batches
 from vae_fn.training.skipping import skip_nonfinite
-from vae_fn.training.step import Algorithm, Pose, make_step
+from vae_fn.training.step import Algorithm, Batch, Pose, make_step
 from vae_fn.types import Shape
 
 DATA_SEED = 2**64 - 1
@@ -73,6 +72,7 @@ def assemble(config: TrainConfig) -> Parts:
     learning_rate = _learning_rate(config, config.epochs * batches.per_epoch)
     beta = schedules.linear_warmup(_scalar(config, config.beta), config.kl_warmup)
     algorithm = make_algorithm(config, vae, protocol, learning_rate, beta)
+    _check_estimator(config, algorithm, math.prod(dataset.shape))
     return Parts(config, dataset, protocol, vae, streams, algorithm, batches, learning_rate, beta)
 
 
@@ -123,15 +123,11 @@ def make_algorithm(
     config: TrainConfig, vae: VAE, protocol: Binarisation, learning_rate: Schedule, beta: Schedule
 ) -> Algorithm:
     """The training algorithm of a run."""
-    pose, estimator = POSED[config.estimator]
-    if config.latent_family == "bernoulli-2":
-        pose = gradients.elbo_sampled_problem  # layers have no KL in closed form
-    if config.free_bits:
-        pose = _with_free_bits(config.free_bits)
+    entry = CATALOGUE[config.estimator]
     algorithm = make_step(
         vae,
-        pose,
-        estimator(),
+        pose_of(config),
+        entry.make(),
         _optimizer(config, learning_rate),
         binarisation=protocol,
         samples=config.samples,
@@ -178,17 +174,21 @@ def _compiler_name() -> str:
     return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 
 
-POSED: dict[str, tuple[Pose, Callable[[], Estimator]]] = {
-    "pathwise": (gradients.elbo_problem, estimators.pathwise),
-    "pathwise-sampled": (gradients.elbo_sampled_problem, estimators.pathwise),
-    "stl": (gradients.elbo_sampled_problem, estimators.sticking_the_landing),
-    "rloo": (gradients.elbo_problem, estimators.rloo),
-    "iwae": (gradients.elbo_sampled_problem, estimators.iwae),
-    "dreg": (gradients.elbo_sampled_problem, estimators.dreg),
-    "vimco": (gradients.elbo_sampled_problem, estimators.vimco),
-    "rws": (gradients.elbo_sampled_problem, estimators.wake),
-}
-"""The problem that each estimator of the command line is trained on."""
+def pose_of(config: TrainConfig) -> Pose:
+    """The problem that a run's estimator is given: with the KL in closed form where both go with one."""
+    if config.free_bits:
+        return _with_free_bits(config.free_bits)
+    layered = config.latent_family == "bernoulli-2"
+    closed = CATALOGUE[config.estimator].closed_kl and not layered
+    return gradients.elbo_problem if closed else gradients.elbo_sampled_problem
+
+
+def _check_estimator(config: TrainConfig, algorithm: Algorithm, pixels: int) -> None:
+    """Ask the estimator for its noise, which it refuses where it does not take the model."""
+    try:
+        algorithm.noise_like(Batch(torch.zeros(1, pixels)))
+    except ValueError as refusal:
+        raise ConfigError(f"--estimator {config.estimator} does not go with this model: {refusal}") from refusal
 
 
 def _with_free_bits(free_bits: float) -> Pose:

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from vae_fn.errors import UserError
+from vae_fn.run.estimators import TRAITS
 
 LARGEST = {
     **dict.fromkeys(("latents", "classes", "hidden", "samples", "evaluation_draws"), 65_536),
@@ -14,15 +15,6 @@ LARGEST = {
 
 LARGEST_NUMBER = 1e30
 """The largest value of any other setting: float32 ends at 3e38."""
-
-IMPORTANCE_WEIGHTED = ("iwae", "dreg", "vimco", "rws")
-"""Estimators of the importance-weighted bound."""
-
-THROUGH_SAMPLES = ("pathwise", "pathwise-sampled", "stl", "iwae", "dreg")
-"""Estimators that differentiate samples, which discrete latents do not allow."""
-
-LEAVE_ONE_OUT = ("rloo", "vimco")
-"""Estimators whose baseline for one sample is the mean over the others."""
 
 
 class ConfigError(UserError):
@@ -85,9 +77,15 @@ def check_latents(config: Any) -> None:
         raise ConfigError(f"a variable with {config.classes} classes says nothing: use --classes 2 or more")
     if family == "categorical" and config.latents * config.classes > LARGEST["latents"]:
         raise ConfigError(f"latents times classes must be at most {LARGEST['latents']}: lower one of them")
+    takes = TRAITS[config.estimator].latents
+    if family == "normal" and takes == "discrete":
+        raise ConfigError(
+            f"the {config.estimator} estimator is made for discrete latents: use --latent-family bernoulli, or "
+            "--estimator pathwise"
+        )
     if family == "normal":
         return
-    if config.estimator in THROUGH_SAMPLES:
+    if takes == "continuous":
         raise ConfigError(
             f"the {config.estimator} estimator differentiates samples, and {family} latents have no gradient: use "
             "--estimator rloo --samples 2 or more"
@@ -98,7 +96,8 @@ def check_latents(config: Any) -> None:
 
 def check_combinations(config: Any) -> None:
     """Check what does not go together."""
-    if config.estimator in LEAVE_ONE_OUT and config.samples < 2:
+    traits = TRAITS[config.estimator]
+    if config.samples < traits.fewest:
         raise ConfigError(
             f"the {config.estimator} estimator compares each sample with the others: use --samples 2 or more"
         )
@@ -112,7 +111,7 @@ def check_combinations(config: Any) -> None:
         raise ConfigError("warmup_steps does nothing with a constant schedule: use --schedule warmup-cosine")
     if config.free_bits and config.estimator != "pathwise":
         raise ConfigError("free_bits needs the KL in closed form: use --estimator pathwise")
-    if config.estimator in IMPORTANCE_WEIGHTED:
+    if traits.weighted:
         if config.binarise == "grey":
             raise ConfigError(
                 f"an importance-sampled bound ({config.estimator}) of grey pixels under a Bernoulli means nothing: "

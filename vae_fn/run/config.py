@@ -15,8 +15,7 @@ import tomli_w
 from tyro.conf import Suppress
 
 from vae_fn.run.checks import ConfigError, check_combinations, check_latents, check_places, check_ranges
-
-Estimator = Literal["pathwise", "pathwise-sampled", "stl", "rloo", "iwae", "dreg", "vimco", "rws"]
+from vae_fn.run.estimators import Estimator
 
 Preset = Literal["tutorial", "quick", "bernoulli-200", "bernoulli-2x200", "categorical-20x10"]
 
