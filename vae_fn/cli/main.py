@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from vae_fn.cli import encode, evaluate, figures, gradients, reconstruct, replay, runs, sample, train, verify
+from vae_fn.cli import encode, evaluate, figures, gradients, race, reconstruct, replay, runs, sample, train, verify
 from vae_fn.cli.parse import UsageError, did_you_mean
 from vae_fn.errors import UserError
 from vae_fn.run.interrupts import Interrupted
@@ -22,6 +22,7 @@ COMMANDS = {
     "replay": replay,
     "verify": verify,
     "gradients": gradients,
+    "race": race,
 }
 
 NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")

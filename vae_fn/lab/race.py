@@ -1,4 +1,4 @@
-"""Race estimators: the same training by each, at several learning rates and keys, its bound on held-out data as it goes.
+"""Race estimators: the same training by each, at several rates and keys, and the bound on held-out data as it goes.
 
 Each estimator is shown at its own best rate. That is chosen by the bound at the end, averaged over the keys, on the
 held-out data that the curves are of, and never on test data.
