@@ -62,7 +62,7 @@ def race_figure(curves: Mapping[str, Curves]) -> Figure:
         margin = 0.04 * np.ptp(late) + 1e-6
         panels[0].set_ylim(late.min() - margin, late.max() + margin)
     panels[0].set_ylabel("validation ELBO (nats per image)")
-    panels[-1].legend(loc="lower right", fontsize="small")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize="small")
     return figure
 
 
