@@ -24,8 +24,7 @@ def exact(
 
     Raises:
         ValueError: the target is none of these, or the method that it needs does not reach this q: the message says
-            which limit is passed.
-        TypeError: the problem is not in float64.
+            which limit is passed; or the problem is not in float64.
     """
     if target == "the K-sample bound":
         return importance.bound(problem, params, samples, order)

@@ -6,7 +6,7 @@ Of layers, a state is one of all layers together, weighed by the product of its 
 from typing import Any
 
 from vae_fn import tree
-from vae_fn.distributions import Distribution, is_discrete
+from vae_fn.distributions import Bernoulli, Categorical, Distribution, is_discrete
 from vae_fn.gradients.oracles.exact import Exact, refined
 from vae_fn.gradients.oracles.weighing import PerNode, Support, batch_shape, integrate, mean, over_batch
 from vae_fn.gradients.problem import Problem
@@ -17,8 +17,7 @@ def elbo(problem: Problem, params: Params) -> Exact:
     """E[f + beta (log p - log q)] + exact; its error is rounding.
 
     Raises:
-        ValueError: q is continuous, or has more than 2**16 states.
-        TypeError: the problem is not in float64, or a layer of q is continuous.
+        ValueError: q or a layer of it is continuous, it has more than 2**16 states, or the problem is not in float64.
     """
     return refined([integrate(problem, params, support(problem, params), mean)], "enumeration")
 
@@ -32,6 +31,9 @@ def states_of(q: Any) -> Support:
     """All states of a discrete distribution, the same for all examples, weighed by their masses."""
     if not is_discrete(q):
         raise ValueError(f"{type(q).__name__} latents have no states to enumerate: use quadrature")
+    for family in getattr(q, "families", ()):
+        if not issubclass(family, Bernoulli | Categorical):
+            raise ValueError(f"a {family.__name__} layer beside discrete ones has no states to enumerate: sample")
     states, batch = q.states(), batch_shape(q)
 
     def at(q: Distribution, rows: slice) -> tuple[Tree, PerNode, PerNode]:

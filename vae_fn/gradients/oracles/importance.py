@@ -67,8 +67,8 @@ def bound(problem: Problem, params: Params, samples: int, order: int | None = No
         order: of the rule of each continuous latent, as in `quadrature.elbo`.
 
     Raises:
-        ValueError: K is below 1, a log-weight is not finite, or q has too many dimensions or states.
-        TypeError: the problem is not in float64.
+        ValueError: K is below 1, a log-weight is not finite, or q has too many dimensions or states; or the
+            problem is not in float64.
     """
     levels = enumerate(supports(problem, params, order))
     return refined(

@@ -4,23 +4,27 @@ Gauss-Hermite for normal latents, and the rules of `nodes` for the others (Golub
 K-sample bounds too.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from vae_fn import tree
 from vae_fn.distributions import Distribution, is_discrete
 from vae_fn.gradients.oracles.exact import Exact, refined
-from vae_fn.gradients.oracles.nodes import dimensions, product
+from vae_fn.gradients.oracles.nodes import Nodes, dimensions, rising
 from vae_fn.gradients.oracles.weighing import PerNode, Support, batch_shape, integrate, mean, over_batch
 from vae_fn.gradients.problem import Problem
 from vae_fn.random import Noise
-from vae_fn.types import Params, Tree
+from vae_fn.types import Params, Shape, Tree
 
 MOST = 3
 """Latent dimensions."""
 
 ORDERS = {1: (36, 54, 80, 120, 180), 2: (16, 24, 36, 54, 81, 121), 3: (12, 18, 27, 40)}
 """The orders that are tried, by the number of dimensions, until two agree to 1e-9."""
+
+EVALUATIONS = 2**18
+"""Nodes times examples that a third order, or a later one, may have."""
 
 
 def elbo(problem: Problem, params: Params, order: int | None = None) -> Exact:
@@ -32,23 +36,27 @@ def elbo(problem: Problem, params: Params, order: int | None = None) -> Exact:
         order: of each dimension's rule, compared with two thirds of it; by default orders rise until two agree.
 
     Raises:
-        ValueError: there are more dimensions, q is discrete, or the law of its noise has no rule.
-        TypeError: the problem is not in float64.
+        ValueError: there are more dimensions, q is discrete, or the law of its noise has no rule; or the
+            problem is not in float64.
     """
     return refined((integrate(problem, params, each, mean) for each in supports(problem, params, order)), "quadrature")
 
 
 def supports(problem: Problem, params: Params, order: int | None = None) -> Iterator[Support]:
-    """The nodes at two thirds of an order and at the order, or at all that are tried."""
+    """The nodes at two thirds of an order and at the order, or at all that are tried, within `EVALUATIONS`."""
     q = problem.q(params)
-    orders = ORDERS[_few(q)]
-    return (nodes_of(q, each) for each in (orders if order is None else (-(-2 * order // 3), order)))
+    orders, batch = ORDERS[_few(q)], batch_shape(q)
+    orders = orders if order is None else (-(-2 * order // 3), order)
+    rules = zip(orders, rising(_one_event(q, len(batch)), orders), strict=False)
+    for place, (order, rule) in enumerate(rules):
+        found = support_of(_heavy(rule, order), batch)
+        if place > 1 and found.nodes * math.prod(batch) > EVALUATIONS:
+            return
+        yield found
 
 
-def nodes_of(q: Distribution, order: int) -> Support:
-    """Nodes in place of q's noise; all examples have the same, at their own z."""
-    batch = batch_shape(q)
-    rule = product(_one_event(q, len(batch)), order)
+def support_of(rule: Nodes, batch: Shape) -> Support:
+    """Nodes in place of the noise of one example; all examples have the same, at their own z."""
 
     def at(q: Distribution, rows: slice) -> tuple[Tree, PerNode, PerNode]:
         noise = tree.map(lambda nodes, n: over_batch(nodes[rows], n, batch), rule.noise, q.event_ndim)
@@ -56,6 +64,16 @@ def nodes_of(q: Distribution, order: int) -> Support:
         return z, q.log_prob_from_noise(noise, z), over_batch(rule.weights[rows], 0, batch)
 
     return Support(len(rule.weights), at)
+
+
+def _heavy(rule: Nodes, order: int) -> Nodes:
+    """The rule without the nodes that weigh next to nothing, below exp(-40) = 4e-18: most of a product rule.
+
+    The bound falls with the order: what an integrand has out there, however large, is then seen in the difference of
+    two orders.
+    """
+    heavy = rule.weights > math.exp(-40 - order / 4)
+    return Nodes(*tree.map(lambda leaf: leaf[heavy], tuple(rule)))
 
 
 def _few(q: Distribution) -> int:

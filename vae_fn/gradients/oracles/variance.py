@@ -12,7 +12,7 @@ from vae_fn.distributions import Bernoulli, is_discrete
 from vae_fn.gradients.estimator import Estimator
 from vae_fn.gradients.estimators.layering import zeros
 from vae_fn.gradients.oracles.moments import Moments, changes, moments
-from vae_fn.gradients.oracles.nodes import LIMIT, Nodes, enumerate_states, product
+from vae_fn.gradients.oracles.nodes import LIMIT, Nodes, enumerate_states, rising
 from vae_fn.gradients.oracles.weighing import batch_shape
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Tree
@@ -59,9 +59,9 @@ def moments_of(estimator: Estimator, problem: Problem, params: Params, samples: 
         found = estimate(specs)
         return Moments(found, tree.zeros_like(found), (0.0, 0.0), 1)
     if estimator.breaks is not None:
-        return _refined(estimate, _rules(specs, PIECES, estimator.breaks(problem, params, samples)))
+        return _refined(estimate, rising(specs, PIECES, estimator.breaks(problem, params, samples)))
     own = is_discrete(q) and specs == q.noise_like((samples,))
-    return _of_latents(estimate, q, samples) if own else _refined(estimate, _rules(specs, SMOOTH))
+    return _of_latents(estimate, q, samples) if own else _refined(estimate, rising(specs, SMOOTH))
 
 
 def _of_latents(estimate: Callable[[Tree], Tree], q: Tree, samples: int) -> Moments:
@@ -71,20 +71,8 @@ def _of_latents(estimate: Callable[[Tree], Tree], q: Tree, samples: int) -> Mome
         return found
     specs = q.noise_like((samples,))
     if isinstance(q, Bernoulli):
-        return _refined(estimate, _rules(specs, PIECES, zeros(q).T.expand(samples, -1, -1)))
-    return _refined(estimate, _rules(specs, SMOOTH))
-
-
-def _rules(specs: Tree, orders: tuple[int, ...], breaks: Tree | None = None) -> Iterator[Nodes]:
-    """The rules of growing order: two, and as many more as have not too many nodes."""
-    for order in orders[:2]:
-        yield product(specs, order, breaks)
-    for order in orders[2:]:
-        try:
-            rule = product(specs, order, breaks)
-        except ValueError:
-            return
-        yield rule
+        return _refined(estimate, rising(specs, PIECES, zeros(q).T.expand(samples, -1, -1)))
+    return _refined(estimate, rising(specs, SMOOTH))
 
 
 def _refined(estimate: Callable[[Tree], Tree], rules: Iterator[Nodes]) -> Moments:

@@ -34,7 +34,6 @@ def phase(problem: Problem, params: Params, samples: float, order: int | None = 
 
     Raises:
         ValueError: as `importance.bound`; and a KL that is exact, or another beta.
-        TypeError: the problem is not in float64.
     """
     check_importance(problem)
     limit = math.isinf(samples)

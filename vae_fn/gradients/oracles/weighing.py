@@ -85,7 +85,7 @@ def integrate(problem: Problem, params: Params, support: Support, target: Target
     """The target with the problem's exact part, `(*b)`, and the gradient of its sum over the batch.
 
     Raises:
-        TypeError: the problem is not in float64.
+        ValueError: the problem is not in float64.
     """
     averaged = target(*table(problem, params, support))
     slopes = (averaged.by_log_weight, averaged.by_weight)
@@ -118,11 +118,11 @@ def double(q: Distribution) -> Distribution:
     """Q itself.
 
     Raises:
-        TypeError: it is not in float64.
+        ValueError: it is not in float64.
     """
     for leaf in tree.leaves(q):
         if leaf.is_floating_point() and leaf.dtype != torch.float64:
-            raise TypeError(
+            raise ValueError(
                 f"oracles compute in float64, not {leaf.dtype}: pose the problem on float64 data and params"
             )
     return q
