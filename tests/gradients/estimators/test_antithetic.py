@@ -19,7 +19,6 @@ from vae_fn.verify.problems import bernoulli_decoder, linear_gaussian
 SETTINGS = (
     Setting(bernoulli_decoder(1, beta=0.7), 2),
     Setting(bernoulli_decoder(1, closed_kl=True), 4),
-    Setting(bernoulli_decoder(2), 2),
     Setting(linear_gaussian(1), 2),
 )
 
