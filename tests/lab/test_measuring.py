@@ -62,6 +62,19 @@ def test_a_biased_estimator_is_seen_and_an_unbiased_one_is_not():
     assert found["stl-iwae", 3, "encoder"].unbiased_for.startswith("nothing")
 
 
+def test_a_biased_estimator_is_held_against_the_target_that_it_means():
+    """The decoder of STL in the bound pulls w~, as the bound does."""
+    row = of(lab.measure([contender("stl-iwae", 3)], decoder(), decoder().params, KEY, lab.Settings(20_000, 4)))
+    assert row["stl-iwae", 3, "decoder"].bias < 4 * row["stl-iwae", 3, "decoder"].bias_se
+    assert [contender(name).target for name in ("stl-iwae", "gumbel-softmax", "rws", "dreg", "stl")] == [
+        "the K-sample bound",
+        "the ELBO",
+        "the K-sample bound",
+        "the K-sample bound",
+        "the ELBO",
+    ]
+
+
 def test_a_wrong_factor_is_measured_as_that_bias():
     def rule(log_weights, beta):
         right = importance.iwae_rule(log_weights, beta)

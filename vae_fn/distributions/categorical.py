@@ -81,7 +81,7 @@ class Categorical(NamedTuple):
         """All choices of one class for each variable, c**v of them."""
         v, c = self.logits.shape[-2:]
         chosen = torch.arange(count_states(c, v)).unsqueeze(-1) // c ** torch.arange(v) % c
-        return F.one_hot(chosen, c).to(self.logits)
+        return (chosen.unsqueeze(-1) == torch.arange(c)).to(self.logits)  # one_hot looks at values
 
     def to_torch(self) -> distributions.Distribution:
         """`Independent(OneHotCategorical(logits=logits), 1)`."""

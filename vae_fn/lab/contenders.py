@@ -11,6 +11,10 @@ from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params
 
 
+TARGETS = ("the ELBO", "the K-sample bound")
+"""What an estimator can be held against."""
+
+
 class Contender(NamedTuple):
     """An estimator as it is measured.
 
@@ -30,10 +34,12 @@ class Contender(NamedTuple):
         """How it is given a problem; `pose(x)` is looked at once, by its shapes."""
         return _with_closed_kl(pose) if self.closed_kl and has_closed_kl(pose(x), params) else pose
 
-    def target(self, otherwise: str) -> str:
-        """What its mean is held against: what it is unbiased for, else what the problem is for."""
-        known = ("the ELBO", "the K-sample bound")
-        return self.estimator.unbiased_for if self.estimator.unbiased_for in known else otherwise
+    @property
+    def target(self) -> str:
+        """What its mean is held against: what it is unbiased for, else the one of the two that it means."""
+        if self.estimator.unbiased_for in TARGETS:
+            return self.estimator.unbiased_for
+        return TARGETS[self.estimator.importance_weighted]
 
 
 def contender(name: str, samples: int = 1) -> Contender:

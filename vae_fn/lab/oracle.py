@@ -24,7 +24,7 @@ class Oracles:
     def of(self, subject: Subject) -> Exact | None:
         """The exact gradient of what a contender is held against, summed over the data; None where there is none."""
         contender = subject.contender
-        target = contender.target(self.posed.target)
+        target = contender.target
         place = target, contender.samples if target == "the K-sample bound" else 1
         if place not in self.found:
             try:
