@@ -58,7 +58,12 @@ def leave_one_out_bound(log_weights: PerSample) -> PerSample:
     return torch.logsumexp(replaced, 1) - math.log(count)
 
 
-def _sampled(problem: Problem) -> None:
+def check_sampled(problem: Problem) -> None:
+    """Refuse a problem of whose log-weights a part is exact.
+
+    Raises:
+        ValueError: there is such a part.
+    """
     if problem.exact is not None:
         raise ValueError(
             "a K-sample bound weighs samples by all of log w, so its KL cannot be exact: use elbo_sampled_problem"
@@ -71,12 +76,12 @@ def check_importance(problem: Problem) -> None:
     Raises:
         ValueError: its KL is exact, or beta is not the number 1.
     """
-    _sampled(problem)
+    check_sampled(problem)
     if isinstance(problem.beta, Tensor) or problem.beta != 1:
         raise ValueError("this estimator needs importance weights p(x, z) / q(z | x): set beta to the number 1")
 
 
-WEIGHTED: dict[str, Any] = {"importance_weighted": True, "check": _sampled}
+WEIGHTED: dict[str, Any] = {"importance_weighted": True, "check": check_sampled}
 """What these estimators have in common."""
 
 

@@ -5,7 +5,7 @@ With z ~ N(m, P) and x | z ~ N(W z + b, D) with a diagonal D,
     x ~ N(W m + b, W P W' + D),     z | x ~ N(m + C W' D^-1 (x - W m - b), C),     C^-1 = P^-1 + W' D^-1 W
 
 (Tipping & Bishop 1999, eqs. 3 to 6, where P = I and D = s^2 I; Lucas et al. 2019, section 4). At q(z) = p(z | x) every
-K-sample bound is log p(x). The maximum of the likelihood is `published.linear_vae.optimum`.
+K-sample bound is log p(x). Probabilistic PCA is the maximum of the likelihood, with P = I and D = s^2 I.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from torch import Tensor, func
 from torch.nn import functional as F
 
 from vae_fn.distributions import MultivariateNormal, Normal, kl
+from vae_fn.errors import UserError
 from vae_fn.gradients.oracles.exact import Computation, Exact, refined
 from vae_fn.types import Params
 
@@ -66,6 +67,31 @@ def elbo(model: LinearGaussian, q: Gaussian, x: Float[Tensor, "*b d"]) -> Float[
     spread = (model.weight / model.scale.unsqueeze(-1)) @ scale_tril(q)
     at_mean = Normal(_decode(model, q.loc), model.scale).log_prob(x)
     return at_mean - 0.5 * spread.square().sum((-2, -1)) - kl(q, model.prior)
+
+
+def probabilistic_pca(data: Float[Tensor, "n d"], latents: int, variance: float | None = None) -> LinearGaussian:
+    """The maximum of the likelihood of the data (Tipping & Bishop 1999, eqs. 14 and 15, with R = I).
+
+    W = U (L - s^2 I)^(1/2) of the largest eigenvalues L of the data's covariance, and s^2 the mean of the others. Of a
+    given s^2 it is the maximum too, with 0 for the root of what is negative (Lucas et al. 2019).
+
+    Raises:
+        UserError: the latents leave out no direction in which the data differ, so that the variance is 0.
+    """
+    mean = data.mean(0)
+    eigenvalues, directions = torch.linalg.eigh(torch.cov(data.T, correction=0))
+    noise = eigenvalues[:-latents].mean().item() if variance is None else variance
+    if noise < 1e-12 * eigenvalues[-1]:
+        raise UserError(f"these data lie in {latents} dimensions: set fewer latents, or a variance")
+    weight = _signed(directions[:, -latents:].flip(-1)) * (eigenvalues[-latents:].flip(-1) - noise).clamp(min=0).sqrt()
+    prior = Normal(mean.new_zeros(latents), mean.new_ones(latents))
+    return LinearGaussian(prior, weight, mean, torch.full_like(mean, noise**0.5))
+
+
+def _signed(directions: Float[Tensor, "d k"]) -> Float[Tensor, "d k"]:
+    """Eigenvectors have no sign of their own; make the largest entry of each positive, on every machine."""
+    largest = directions.abs().argmax(0, keepdim=True)
+    return directions * directions.gather(0, largest).sign()
 
 
 def scale_tril(q: Gaussian) -> Float[Tensor, "*b l l"]:

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, func
 
+from vae_fn.gradients.estimators.importance import check_sampled
 from vae_fn.gradients.oracles.exact import Exact, refined
 from vae_fn.gradients.oracles.supports import supports
 from vae_fn.gradients.oracles.weighing import Averaged, PerNode, Target, integrate
@@ -55,7 +56,7 @@ class Grid(NamedTuple):
 
 
 def bound(problem: Problem, params: Params, samples: int, order: int | None = None) -> Exact:
-    """E log (1/K) sum_k w_k + exact with log w = f + beta (log p - log q), for any number of samples K.
+    """E log (1/K) sum_k w_k with log w = f + beta (log p - log q), for any number of samples K.
 
     Up to three continuous latents are integrated, discrete ones enumerated. A finer computation has a higher order, a
     shorter step and a wider range.
@@ -67,9 +68,10 @@ def bound(problem: Problem, params: Params, samples: int, order: int | None = No
         order: of the rule of each continuous latent, as in `quadrature.elbo`.
 
     Raises:
-        ValueError: K is below 1, a log-weight is not finite, or q has too many dimensions or states; or the
-            problem is not in float64.
+        ValueError: part of log w is exact, K is below 1, a log-weight is not finite, q has too many dimensions or
+            states, or the problem is not in float64.
     """
+    check_sampled(problem)
     levels = enumerate(supports(problem, params, order))
     return refined(
         (integrate(problem, params, support, target_of(samples, level)) for level, support in levels), "integral"

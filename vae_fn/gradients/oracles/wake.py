@@ -23,7 +23,7 @@ from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params
 
 
-def phase(problem: Problem, params: Params, samples: float, order: int | None = None) -> Exact:
+def phase(problem: Problem, params: Params, samples: int | float, order: int | None = None) -> Exact:
     """The K-sample bound, its gradient in all but q, and E[sum_k w~_k grad log q(z_k)] in q.
 
     Args:

@@ -12,6 +12,7 @@ from vae_fn import random
 from vae_fn.data import load_mnist, scale
 from vae_fn.distributions import Normal
 from vae_fn.errors import UserError
+from vae_fn.gradients.oracles.closed_form import probabilistic_pca
 from vae_fn.gradients.posed import Posed, described
 from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.published.perturbation import perturb
@@ -86,27 +87,20 @@ def pose(x: Float[Tensor, "*b d"]) -> Problem:
 
 
 def optimum(data: Data, latents: int, variance: float | None = None) -> Params:
-    """The maximum of the likelihood, with its exact posterior (Tipping & Bishop 1999, eq. 14, 15 and 6, with R = I).
+    """Probabilistic PCA with its exact posterior (Tipping & Bishop 1999, eq. 6): D = s^2 / L, V = D W^T / s^2.
 
-    W = U (L - s^2 I)^(1/2) of the largest eigenvalues L, and s^2 the mean of the others; D = s^2 / L, V = D W^T / s^2.
-    Of a given s^2 it is the maximum too, with 0 for the root of what is negative (Lucas et al. 2019).
+    The columns of W are orthogonal, of squared lengths L - s^2, so that D is diagonal.
 
     Raises:
-        UserError: the latents leave out no direction in which the data differ, so that the variance is 0.
+        UserError: as `probabilistic_pca`.
     """
-    mean = data.mean(0)
-    eigenvalues, directions = torch.linalg.eigh(torch.cov(data.T, correction=0))
-    noise = eigenvalues[:-latents].mean().item() if variance is None else variance
-    if noise < 1e-12 * eigenvalues[-1]:
-        raise UserError(f"these data lie in {latents} dimensions: set fewer latents, or a variance")
-    kept, directions = eigenvalues[-latents:].flip(-1), _signed(directions[:, -latents:].flip(-1))
-    excess = (kept - noise).clamp(min=0)
-    posterior_variance = noise / (excess + noise)
-    weight = directions * excess.sqrt()
+    _, weight, mean, scale = probabilistic_pca(data, latents, variance)
+    noise = scale[:1] ** 2
+    posterior_variance = noise / (weight.square().sum(0) + noise)
     to_loc = (weight * posterior_variance / noise).T
     return {
         "encoder": {"weight": to_loc, "bias": -to_loc @ mean, "log_scale": 0.5 * posterior_variance.log()},
-        "decoder": {"weight": weight, "bias": mean, "log_scale": 0.5 * torch.full_like(mean[:1], noise).log()},
+        "decoder": {"weight": weight, "bias": mean, "log_scale": scale[:1].log()},
     }
 
 
@@ -144,9 +138,3 @@ def _linear(layer: Params, x: Float[Tensor, "*b i"]) -> Normal:
 
 def _standard(like: Float[Tensor, " d"]) -> Normal:
     return Normal(torch.zeros_like(like), torch.ones_like(like))
-
-
-def _signed(directions: Float[Tensor, "d k"]) -> Float[Tensor, "d k"]:
-    """Eigenvectors have no sign of their own; make the largest entry of each positive, on every machine."""
-    largest = directions.abs().argmax(0, keepdim=True)
-    return directions * directions.gather(0, largest).sign()
