@@ -10,6 +10,7 @@ from torch import Tensor
 from vae_fn import tree
 from vae_fn.gradients import Coefficients, Estimator, Problem, from_coefficients
 from vae_fn.gradients.estimator import Estimate
+from vae_fn.gradients.oracles.weighing import batch_shape
 from vae_fn.types import Params, Tree
 
 
@@ -91,8 +92,8 @@ def share_noise(estimator: Estimator, axis: int) -> Estimator:
     """The first entry along an axis for all: the samples in front, or after them the batch, if there is one."""
 
     def estimate(problem: Problem, params: Params, noise: Tree, state: Tree) -> Estimate:
-        axes = 1 + problem.q(params).event_ndim
-        shared = tree.map(lambda leaf: _first(leaf, axis) if leaf.ndim > axes or axis == 0 else leaf, noise)
+        there = axis == 0 or batch_shape(problem.q(params))
+        shared = tree.map(lambda leaf: _first(leaf, axis), noise) if there else noise
         return estimator.estimate(problem, params, shared, state)
 
     return estimator._replace(estimate=estimate)

@@ -5,13 +5,20 @@ from typing import NamedTuple
 
 import torch
 
-from vae_fn import random
+from vae_fn import random, tree
 from vae_fn.gradients import Estimator
-from vae_fn.gradients.oracles.moments import FURTHER, order_of
+from vae_fn.gradients.oracles.moments import FURTHER, changes, moments, order_of
 from vae_fn.gradients.oracles.nodes import Nodes, product
 from vae_fn.types import Tree
+from vae_fn.verify.integrals import TOLERANCE
 from vae_fn.verify.problems import Known, bernoulli_decoder, bernoulli_latents, categorical, linear_gaussian
 from vae_fn.verify.seeds import key_of
+
+ORDERS = (1, 2, 3, 4, 6, 9, 14, 20, 30, 45, 70)
+"""Of the rules on the pieces between jumps; estimates that are constant on them agree at 1 and 2."""
+
+ALIKE = 0.1
+"""The change of a variance from one order to the next at which twice the variance is taken for a bound."""
 
 
 class Setting(NamedTuple):
@@ -62,19 +69,69 @@ def specification_of(estimator: Estimator, setting: Setting) -> Tree:
     return estimator.noise_like(setting.known.problem, setting.known.params, setting.samples)
 
 
-def noise_of(estimator: Estimator, setting: Setting) -> Tree | Nodes:
-    """What is integrated over: the noise, or all states where the latents are discrete.
+def noise_of(estimator: Estimator, setting: Setting) -> Tree | Nodes | None:
+    """What is integrated over: the noise, its pieces between jumps, or all states where the latents are discrete.
+
+    Returns:
+        None where the estimate jumps at places that are not named, or on too many pieces: it can be sampled.
 
     Raises:
-        ValueError: the estimator refuses the setting, or its noise cannot be enumerated or integrated.
+        ValueError: the estimator refuses the setting, or its noise has too many dimensions or none.
     """
     known, specs = setting.known, specification_of(estimator, setting)
+    if not tree.leaves(specs):
+        raise ValueError("it has no noise, so that there is nothing to integrate")
+    if estimator.breaks is not None:
+        found = _between_jumps(estimator, setting)
+        return found.rule if found is not None and found.errors[0] <= TOLERANCE else None
     own = specs != known.problem.q(known.params).noise_like((setting.samples,))
     if known.discrete and own:
-        raise ValueError("its noise is not that of the latents, so its states cannot be enumerated")
+        return None
     if own:
         product(specs, order_of(specs) + FURTHER)  # refuses what is too large
     return known.rule(setting.samples) if known.discrete else specs
+
+
+def bound_of(estimator: Estimator, setting: Setting) -> dict[str, Tree] | None:
+    """Twice the variance of an estimate whose jumps are named, where two orders of the integral agree about it.
+
+    Returns:
+        None where they do not, or there is no integral.
+    """
+    found = _between_jumps(estimator, setting) if estimator.breaks is not None else None
+    return None if found is None or found.errors[1] > ALIKE else tree.scale(found.variance, 2.0)
+
+
+class Integrated(NamedTuple):
+    """A rule between jumps, the variance that it gives, and what mean and variance changed by from the one before."""
+
+    rule: Nodes
+    variance: dict[str, Tree]
+    errors: tuple[float, float]
+
+
+def _between_jumps(estimator: Estimator, setting: Setting) -> Integrated | None:
+    """The first rule whose mean is that of the order before, or the last that has not too many nodes.
+
+    None where there are not two, or where noise that is not uniform jumps at places that nobody names.
+    """
+    specs, known = specification_of(estimator, setting), setting.known
+    cuts = estimator.breaks(known.problem, known.params, setting.samples) if estimator.breaks else None
+    if any(spec.law is not random.uniform for spec in tree.leaves(specs)):
+        return None
+    before, last = None, None
+    for order in ORDERS:
+        try:
+            rule = product(specs, order, cuts)
+        except ValueError:
+            break
+        found = moments(estimate_of(estimator, setting), rule)[:2]
+        if before is not None:
+            last = Integrated(rule, found[1], changes(before, found))
+            if last.errors[0] <= TOLERANCE:
+                break
+        before = found
+    return last
 
 
 def refusals(estimator: Estimator, settings: Sequence[Setting]) -> dict[str, str]:
@@ -82,9 +139,9 @@ def refusals(estimator: Estimator, settings: Sequence[Setting]) -> dict[str, str
     reasons = {}
     for setting in settings:
         try:
-            noise_of(estimator, setting)
             key = key_of(estimator.name, setting.known.params, "refusals")
             estimate_of(estimator, setting)(random.draw(key, specification_of(estimator, setting), torch.float64))
+            noise_of(estimator, setting)
         except ValueError as reason:
             reasons[setting.name] = str(reason)
     return reasons
