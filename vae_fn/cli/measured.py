@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tabulate import DataRow, Line, TableFormat, tabulate
+from tabulate import DataRow, TableFormat, tabulate
 
 from vae_fn.viz.gradients import Rows, with_noise
 
@@ -16,7 +16,7 @@ BEYOND = 4
 ROUNDING = 1e-5
 """Of the exact gradient, below which a bias is not looked at."""
 
-NARROW = TableFormat(None, Line("", "-", " ", ""), None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
+NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
 """Columns with one space between them."""
 
 HEAD = {
@@ -63,13 +63,14 @@ def groups(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def table(rows: Rows) -> str:
-    """A table for each group, at most 120 columns wide."""
-    parts = []
-    for group, own in groups(rows).items():
-        head, cells = _filled(HEAD.values(), _cells(own))
-        align = _align(head)
-        parts.append(f"{group}\n{tabulate(cells, head, tablefmt=NARROW, disable_numparse=True, colalign=align)}")
-    return "\n\n".join([*parts, NOTES])
+    """A table for each group, at most 120 columns wide up to K = 1000."""
+    return "\n\n".join([*(f"{group}\n{_narrow(own)}" for group, own in groups(rows).items()), NOTES])
+
+
+def _narrow(own: Rows) -> str:
+    head, cells = _filled(HEAD.values(), _cells(own))
+    rule = ["-" * max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    return tabulate([head, rule, *cells], tablefmt=NARROW, disable_numparse=True, colalign=_align(head))
 
 
 def latex(rows: Rows) -> str:
@@ -189,7 +190,9 @@ def _split(row: Mapping[str, Any]) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f"{_number(100 * share)}%" if share < 100 else ">1e4%"
+    if share is None:
+        return ""
+    return "<0.01%" if 0 < share < 1e-4 else f"{_number(100 * share)}%"
 
 
 def _number(value: float | None) -> str:
@@ -198,7 +201,11 @@ def _number(value: float | None) -> str:
         return ""
     if value == 0:
         return "0"
-    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e3 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
+    return (
+        f"{value:.3g}"
+        if 1e-3 <= abs(value) < 1e3
+        else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    )
 
 
 def _filled(head: Iterable[str], cells: list[list[str]]) -> tuple[list[str], list[list[str]]]:

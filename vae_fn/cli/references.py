@@ -32,7 +32,7 @@ def estimators_text() -> str:
         rows.append([name, estimator.latents, _evaluations(estimator), detail, papers])
     head = ["estimator", "latents", f"f, df\n(K = {SAMPLES})", "unbiased for", "papers"]
     note = "f, df: evaluations of f and of its derivative, for 2 latents. --bibtex prints the papers' entries."
-    return f"{tabulate(rows, head, maxcolwidths=[None, None, None, 36, 40])}\n\n{note}"
+    return f"{tabulate(rows, head, maxcolwidths=[None, None, None, 32, 36])}\n\n{note}"
 
 
 def problems_text() -> str:

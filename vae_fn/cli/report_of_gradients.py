@@ -87,7 +87,8 @@ def _told(result: Result, oracles: Sequence[Mapping[str, Any]]) -> str:
     batch = f"mini-batches of {rows[0]['batch_size']}"
     told = [*oracle_lines(oracles), *advice(rows), *false_claims(rows, follows)]
     told += [f"{name}: its q follows another target, and its bias there is the distance to it" for name in follows]
-    head = f"{place.posed.name}: {rows[0]['draws']} draws with each estimator, {batch}"
+    fewest = min(row["draws"] for row in rows)
+    head = f"{place.posed.name}: {fewest} draws or more with each estimator, {batch}"
     return "\n\n".join([head, table(rows), "\n".join(textwrap.fill(line, 120) for line in told)]) + "\n"
 
 

@@ -64,13 +64,13 @@ def work_normalised_variance(rows: Rows) -> Figure:
     """
     shown = with_noise(rows)
     several = len({row["samples"] for row in rows}) > 1
-    bars = max((sum(row["group"] == group for row in shown) for group in _groups(shown)), default=1)
+    bars = [sum(row["group"] == group for row in shown) for group in _groups(shown)]
     figure, panels = _panels(
         "Work-normalised variance",
         "A gradient of half the bar needs half the time for as little noise. Bias is not in it: hatched bars are of "
         "estimators that claim to be unbiased for nothing.",
         shown,
-        height=0.5 + 0.17 * bars,
+        heights=[0.5 + 0.17 * count for count in bars],
     )
     for group, axes in panels.items():
         own = sorted((row for row in shown if row["group"] == group), key=_work)
@@ -102,12 +102,14 @@ def signal_to_noise(rows: Rows) -> Figure:
     )
     looks = _looks(rows, "estimator")
     for group, axes in panels.items():
-        for name, look in looks.items():
+        for i, (name, look) in enumerate(looks.items()):
             own = sorted((row for row in shown if _is(row, group, name)), key=lambda row: row["samples"])
-            k, snr, floor = (np.array([row[key] for row in own]) for key in ("samples", "snr", "snr_floor"))
+            k, snr, floor = (
+                np.array([row[key] for row in own], dtype=float) for key in ("samples", "snr", "snr_floor")
+            )
             above = snr > SEEN * floor
             if len(own):
-                axes.plot(k, snr, markersize=3.5, label=f"{name}: {_slope(k[above], snr[above])}", **look)
+                axes.plot(k, snr, markersize=_size(i), label=f"{name}: {_slope(k[above], snr[above])}", **look)
         floors = {row["samples"]: row["snr_floor"] for row in shown if row["group"] == group}
         ordered = sorted(floors)
         axes.plot(ordered, [floors[k] for k in ordered], color="0.4", linestyle="--", label="floor")
@@ -138,20 +140,23 @@ def variance_along_training(rows: Rows) -> Figure:
         named,
     )
     for group, axes in panels.items():
-        for line, look in _looks(named, "line").items():
+        for i, (line, look) in enumerate(_looks(named, "line").items()):
             own = sorted((r for r in named if r["group"] == group and r["line"] == line), key=lambda row: row["step"])
             steps, values = ([row[key] for row in own] for key in ("step", "variance_noise"))
-            axes.plot(steps, values, markersize=3.5, label=line, **look)
+            axes.plot(steps, values, markersize=_size(i), label=line, **look)
         axes.set(yscale="log", ylabel="variance of the noise", title=group)
     _end(figure, panels, "training step")
     return figure
 
 
-def _panels(title: str, note: str, rows: Rows, height: float = 2.5) -> tuple[Figure, dict[str, Axes]]:
-    """A figure with a panel for each group, one below the other; `height` of each, in inches."""
+def _panels(
+    title: str, note: str, rows: Rows, heights: Sequence[float] | None = None
+) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with a panel for each group, one below the other; `heights` in inches."""
     names = _groups(rows)
-    figure = new_figure(title, note, 1.1 + height * max(1, len(names)))
-    panels = figure.subplots(len(names), squeeze=False)[:, 0] if names else []
+    heights = [2.5] * len(names) if heights is None else heights
+    figure = new_figure(title, note, 1.1 + (sum(heights) or 2.5))
+    panels = figure.subplots(len(names), squeeze=False, height_ratios=heights)[:, 0] if names else []
     return figure, dict(zip(names, panels, strict=True))
 
 
@@ -167,6 +172,11 @@ def _looks(rows: Rows, by: str) -> dict[str, dict[str, Any]]:
         name: {"color": _COLOURS[i % count], "marker": _MARKERS[i // count % len(_MARKERS)]}
         for i, name in enumerate(names)
     }
+
+
+def _size(number: int) -> float:
+    """Of the markers of a line: those drawn first are larger, and show where later ones hide them."""
+    return max(2.5, 7.0 - number)
 
 
 def _is(row: Mapping[str, Any], group: str, name: str) -> bool:
