@@ -86,6 +86,14 @@ def test_a_wrong_factor_is_measured_as_that_bias():
     assert row["mine", 2, "decoder"].relative_bias == pytest.approx(0.3, abs=0.05)
 
 
+def test_rounding_is_no_bias():
+    """At the optimum DReG's encoder gradient is zero draw by draw, and what is left is what the oracle allows."""
+    posed = cost("linear-vae", dim=3, count=8, perturbation=0.0)
+    row = of(lab.measure([contender("dreg", 2)], posed, posed.params, KEY, lab.Settings(64, 2)))["dreg", 2, "encoder"]
+    assert row.variance_noise < 1e-20
+    assert row.bias < 4 * row.bias_se < 1e-8
+
+
 def test_the_split_says_what_more_samples_and_a_larger_batch_buy():
     posed = decoder()
     measured = [contender("pathwise", 1), contender("pathwise", 2)]

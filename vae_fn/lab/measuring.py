@@ -110,6 +110,7 @@ def _measured(
         contender.estimator.unbiased_for,
         found,
         gradient,
+        0.0 if exact is None else exact.error.grads / _count(x),
         oracles.noise_of(subject),
         subject.evaluations(one),
         milliseconds,

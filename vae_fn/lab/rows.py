@@ -29,7 +29,8 @@ class Row(NamedTuple):
         group: of parameters.
         unbiased_for: what the estimator claims.
         bias: the length of mean - exact, freed of what the draws' own noise adds to it.
-        bias_se: the length that mean - exact has from noise alone: a smaller bias is not seen.
+        bias_se: the length that mean - exact has from noise, and from what bounds the error of the exact one: a smaller
+            bias is not seen.
         relative_bias: bias over the length of the exact gradient.
         draws_to_see: the draws at which a bias of 1 % of the exact gradient would be as long as `bias_se`.
         variance: of the gradient, noise and mini-batch together.
@@ -86,6 +87,7 @@ class Measured(NamedTuple):
         unbiased_for: what the estimator claims.
         found: what was drawn.
         exact: the exact gradient, averaged over the data, if it can be had.
+        error: a bound on the error of its entries.
         noise: by coordinate, the variance of one datum's gradient by integration, if it can be had.
         evaluations: of f for one datum.
         milliseconds: of one datum's gradient, among others in a chunk.
@@ -97,6 +99,7 @@ class Measured(NamedTuple):
     unbiased_for: str
     found: Analysis
     exact: Params | None
+    error: float
     noise: Params | None
     evaluations: Evaluations
     milliseconds: float
@@ -120,7 +123,8 @@ def _row(measured: Measured, name: str, part: Callable[[Params], Tree], batch_si
     one_datum = noise.sum().item()
     batch = None if between.isnan().any() else max(0.0, between.sum().item()) / batch_size
     spread = (noise + between.nan_to_num(0.0).clamp(min=0)) / batch_size
-    bias = _bias(mean, one_datum, draws, None if measured.exact is None else _flat(part(measured.exact)))
+    exact = None if measured.exact is None else _flat(part(measured.exact))
+    bias = _bias(mean, one_datum, draws, exact, measured.error)
     return Row(
         problem=measured.problem,
         estimator=measured.estimator,
@@ -153,12 +157,13 @@ class _Bias(NamedTuple):
     draws: float | None = None
 
 
-def _bias(mean: Tensor, variance: float, draws: int, exact: Tensor | None) -> _Bias:
+def _bias(mean: Tensor, variance: float, draws: int, exact: Tensor | None, error: float) -> _Bias:
     """The columns of the bias, from the mean of so many draws; the variance is the trace of one's."""
     if exact is None:
         return _Bias()
-    length, se = exact.norm().item(), math.sqrt(variance / draws)
-    bias = math.sqrt(max(0.0, (mean - exact).square().sum().item() - se**2))
+    length, noise = exact.norm().item(), variance / draws
+    bias = math.sqrt(max(0.0, (mean - exact).square().sum().item() - noise))
+    se = math.sqrt(noise + error**2 * exact.numel())
     return _Bias(bias, se, bias / length, variance / (PERCENT * length) ** 2) if length else _Bias(bias, se)
 
 
