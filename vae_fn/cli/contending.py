@@ -10,11 +10,9 @@ from vae_fn.cli.parse import UsageError, did_you_mean
 from vae_fn.errors import UserError
 from vae_fn.gradients.estimators import CATALOGUE
 from vae_fn.lab import Contender, contender
+from vae_fn.lab.contenders import TARGETS
 from vae_fn.lab.subject import Subject, dtype_of
 from vae_fn.run.places import Place
-
-CLAIMS = ("the ELBO", "the K-sample bound")
-"""What an estimator can say that it is unbiased for."""
 
 
 class Entered(NamedTuple):
@@ -114,10 +112,10 @@ def check_claim(target: str, claim: str) -> None:
     Raises:
         UserError: it claims to be unbiased for what has no name here.
     """
-    if claim not in CLAIMS and not claim.startswith("nothing"):
+    if claim not in TARGETS and not claim.startswith("nothing"):
         raise UserError(
             f"{target} says that it is unbiased for {claim!r}, which nothing can be held against: say "
-            f"{' or '.join(map(repr, CLAIMS))}, or 'nothing: ' and the reason"
+            f"{' or '.join(map(repr, TARGETS))}, or 'nothing: ' and the reason"
         )
 
 

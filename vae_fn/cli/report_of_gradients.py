@@ -46,7 +46,7 @@ def write(options: Any, results: Sequence[Result]) -> None:
     files = []
     if options.json is not None:
         own = [oracle for oracle in oracles if oracle["target"] == results[-1][0].posed.target]
-        content = {"rows": rows, "oracle": own[-1] if own else None, "oracles": oracles}
+        content = {"rows": rows, "oracle": (own or oracles)[-1], "oracles": oracles}
         write_json(options.json, content | {"environment": environment("cpu", random.GENERATOR)})
         files.append(options.json)
     for path, text in ((options.csv, csv_text), (options.latex, latex)):
