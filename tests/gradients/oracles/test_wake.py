@@ -8,8 +8,9 @@ from scipy import integrate
 
 from tests.gradients.oracles.cases import gap, tuples
 from vae_fn import tree
+from vae_fn.distributions import Normal, positive
 from vae_fn.gradients.estimators import wake as estimator
-from vae_fn.gradients.oracles import importance
+from vae_fn.gradients.oracles import closed_form, importance
 from vae_fn.gradients.oracles.variance import moments_of
 from vae_fn.gradients.oracles.wake import phase
 from vae_fn.verify.problems import at_posterior, bernoulli_decoder, bernoulli_latents, categorical, linear_gaussian
@@ -73,6 +74,21 @@ def test_the_limit_of_many_samples_is_the_score_under_the_posterior():
     assert float(loc_and_raw[0]) == pytest.approx(by_loc, abs=1e-8)
     assert float(loc_and_raw[1]) == pytest.approx(by_scale * float(torch.sigmoid(raw)), abs=1e-8)
     assert found.method == "posterior"
+
+
+@pytest.mark.parametrize("order", [12, 27, 40, 60, 90])
+def test_the_error_bounds_what_lies_in_the_tails(order):
+    """A q narrower than the posterior, so that E w comes from where the nodes weigh least: none may be left out."""
+    known = linear_gaussian(2)
+
+    def evidence(params):
+        prior = Normal(params["prior"]["loc"], positive(params["prior"]["raw"]))
+        model = closed_form.LinearGaussian(prior, **params["decoder"], scale=torch.full_like(known.x, 1.5))
+        return closed_form.log_evidence(model, known.x)
+
+    truth, found = closed_form.exact(evidence, known.params), phase(known.problem, known.params, math.inf, order)
+    assert 1e-10 < gap(found.value, truth.value) <= found.error.value
+    assert gap(found.grads["decoder"], truth.grads["decoder"]) <= found.error.grads
 
 
 def test_it_is_approached_as_one_over_the_samples():

@@ -47,9 +47,8 @@ def supports(problem: Problem, params: Params, order: int | None = None) -> Iter
     q = problem.q(params)
     orders, batch = ORDERS[_few(q)], batch_shape(q)
     orders = orders if order is None else (-(-2 * order // 3), order)
-    rules = zip(orders, rising(_one_event(q, len(batch)), orders), strict=False)
-    for place, (order, rule) in enumerate(rules):
-        found = support_of(_heavy(rule, order), batch)
+    for place, rule in enumerate(rising(_one_event(q, len(batch)), orders)):
+        found = support_of(rule, batch)
         if place > 1 and found.nodes * math.prod(batch) > EVALUATIONS:
             return
         yield found
@@ -64,16 +63,6 @@ def support_of(rule: Nodes, batch: Shape) -> Support:
         return z, q.log_prob_from_noise(noise, z), over_batch(rule.weights[rows], 0, batch)
 
     return Support(len(rule.weights), at)
-
-
-def _heavy(rule: Nodes, order: int) -> Nodes:
-    """The rule without the nodes that weigh next to nothing, below exp(-40) = 4e-18: most of a product rule.
-
-    The bound falls with the order: what an integrand has out there, however large, is then seen in the difference of
-    two orders.
-    """
-    heavy = rule.weights > math.exp(-40 - order / 4)
-    return Nodes(*tree.map(lambda leaf: leaf[heavy], tuple(rule)))
 
 
 def _few(q: Distribution) -> int:
