@@ -138,7 +138,7 @@ def test_disarm_is_the_mean_of_arm_given_the_pair(logits):
 
 @given(seed=SEED, beta=BETA)
 def test_disarm_varies_less_than_arm(seed, beta):
-    """Everywhere, as a mean given the pair (Dong et al. 2020, section 3)."""
+    """Everywhere, as a mean given the pair (Dong et al. 2020)."""
     vae = bernoulli_vae(3, 2, True)
     params, problem = parameters(vae, seed), elbo_sampled_problem(vae, bits(seed, 3), beta=beta)
     fine, coarse = (

@@ -16,7 +16,7 @@ from vae_fn.gradients.estimators.pairs import from_pairs
 
 
 def disarm() -> Estimator:
-    """DisARM for Bernoulli latents, in one layer or several (Dong et al. 2020, eq. 8)."""
+    """DisARM for Bernoulli latents, in one layer or several (Dong et al. 2020; Yin et al. 2020)."""
     return from_pairs("disarm", scores)
 
 

@@ -2,7 +2,7 @@
 
 A bit b = 1[u > 1 - p] and its antithetic one b~ = 1[u < p] have the same law. All bits of a layer are flipped together.
 Of layers drawn one after the other, each is paired given the ones before it, and the layers after a flipped one are
-drawn anew: layers + 1 evaluations of f for a sample (Dong et al. 2020, section 4.2).
+drawn anew: layers + 1 evaluations of f for a sample (Dong et al. 2020).
 """
 
 from collections.abc import Callable
