@@ -1,8 +1,9 @@
 """The oracle of a problem, chosen by what it is."""
 
 from vae_fn.distributions import is_discrete
-from vae_fn.gradients.oracles import enumeration, importance, quadrature, wake
+from vae_fn.gradients.oracles import enumeration, importance, quadratic, quadrature, wake
 from vae_fn.gradients.oracles.exact import Exact
+from vae_fn.gradients.oracles.weighing import latents
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params
 
@@ -14,6 +15,9 @@ def exact(
     problem: Problem, params: Params, target: str = "the ELBO", samples: int = 1, order: int | None = None
 ) -> Exact:
     """The exact value and gradient of a target, by enumeration of discrete latents and quadrature of others.
+
+    Beyond three normal latents there is a closed form where log w is a quadratic form of their noise, as in every
+    linear-Gaussian model.
 
     Args:
         problem: of any batch shape, in float64.
@@ -32,6 +36,9 @@ def exact(
         return wake.phase(problem, params, samples, order)
     if target != "the ELBO":
         raise ValueError(f"there is no oracle of {target!r}: ask for {', '.join(map(repr, TARGETS))}")
-    if is_discrete(problem.q(params)):
+    q = problem.q(params)
+    if is_discrete(q):
         return enumeration.elbo(problem, params)
+    if latents(q) > quadrature.MOST:
+        return quadratic.elbo(problem, params)
     return quadrature.elbo(problem, params, order)

@@ -19,12 +19,7 @@ def elbo(problem: Problem, params: Params) -> Exact:
     Raises:
         ValueError: q or a layer of it is continuous, it has more than 2**16 states, or the problem is not in float64.
     """
-    return refined([integrate(problem, params, support(problem, params), mean)], "enumeration")
-
-
-def support(problem: Problem, params: Params) -> Support:
-    """All states of q."""
-    return states_of(problem.q(params))
+    return refined([integrate(problem, params, states_of(problem.q(params)), mean)], "enumeration")
 
 
 def states_of(q: Any) -> Support:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float64
 from torch import Tensor, func
+from torch.nn import functional as F
 
 from vae_fn.gradients.estimators.importance import check_sampled
 from vae_fn.gradients.oracles.exact import Exact, refined
@@ -58,7 +59,8 @@ class Grid(NamedTuple):
 def bound(problem: Problem, params: Params, samples: int, order: int | None = None) -> Exact:
     """E log (1/K) sum_k w_k with log w = f + beta (log p - log q), for any number of samples K.
 
-    Up to three continuous latents are integrated, discrete ones enumerated. A finer computation has a higher order, a
+    Up to three continuous latents are integrated, discrete ones enumerated; of more normal latents log w has to be a
+    quadratic form. A finer computation has a higher order, a
     shorter step and a wider range.
 
     Args:
@@ -74,11 +76,15 @@ def bound(problem: Problem, params: Params, samples: int, order: int | None = No
     check_sampled(problem)
     levels = enumerate(supports(problem, params, order))
     return refined(
-        (integrate(problem, params, support, target_of(samples, level)) for level, support in levels), "integral"
+        (
+            integrate(problem, params, support, (support.log_mean or target_of)(samples, level))
+            for level, support in levels
+        ),
+        "integral",
     )
 
 
-def target_of(samples: int, level: int) -> Target:
+def target_of(samples: int | float, level: int) -> Target:
     """The bound as a function of log-weights and weights, the finer the higher the level.
 
     Raises:
@@ -89,7 +95,7 @@ def target_of(samples: int, level: int) -> Target:
     step, cut = 1 / (1 / STEP + level), CUT / 10**level
 
     def averaged(log_weights: PerNode, weights: PerNode) -> Averaged:
-        return log_mean(log_weights, weights, samples, grid_of(log_weights, weights, samples, step, cut))
+        return log_mean(log_weights, weights, int(samples), grid_of(log_weights, weights, int(samples), step, cut))
 
     return averaged
 
@@ -136,9 +142,10 @@ def grid_of(log_weights: PerNode, weights: PerNode, samples: int, step: float, c
 
 def _above(centred: PerNode, weights: PerNode, samples: int, u: float) -> Float64[Tensor, "*b"]:
     """A bound on the integral of exp(-t) + M(t)**K above u."""
-    x, t = torch.exp((centred + u).clamp(max=SATURATED)), math.exp(min(u, SATURATED))
-    fallen = (weights * torch.exp(-x)).sum(0) ** (samples - 1)
-    return fallen * (weights * torch.exp(-x) * torch.log1p(1 / x)).sum(0) + math.exp(-t) * math.log1p(1 / t)
+    log_x = (centred + u).clamp(max=SATURATED)
+    alive, t = weights * torch.exp(-torch.exp(log_x)), math.exp(min(u, SATURATED))
+    inverse = F.softplus(-log_x)  # log(1 + 1 / x), also where x underflows
+    return alive.sum(0) ** (samples - 1) * (alive * inverse).sum(0) + math.exp(-t) * math.log1p(1 / t)
 
 
 def _points(grid: Grid, like: PerNode) -> Iterator[Float64[Tensor, " t *b"]]:

@@ -6,15 +6,22 @@ K-sample bounds too.
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from vae_fn import tree
 from vae_fn.distributions import Distribution, is_discrete
 from vae_fn.gradients.oracles.exact import Exact, refined
-from vae_fn.gradients.oracles.nodes import Nodes, dimensions, rising
-from vae_fn.gradients.oracles.weighing import PerNode, Support, batch_shape, integrate, mean, over_batch
+from vae_fn.gradients.oracles.nodes import Nodes, rising
+from vae_fn.gradients.oracles.weighing import (
+    PerNode,
+    Support,
+    batch_shape,
+    integrate,
+    latents,
+    mean,
+    one_event,
+    over_batch,
+)
 from vae_fn.gradients.problem import Problem
-from vae_fn.random import Noise
 from vae_fn.types import Params, Shape, Tree
 
 MOST = 3
@@ -47,7 +54,7 @@ def supports(problem: Problem, params: Params, order: int | None = None) -> Iter
     q = problem.q(params)
     orders, batch = ORDERS[_few(q)], batch_shape(q)
     orders = orders if order is None else (-(-2 * order // 3), order)
-    for place, rule in enumerate(rising(_one_event(q, len(batch)), orders)):
+    for place, rule in enumerate(rising(one_event(q), orders)):
         found = support_of(rule, batch)
         if place > 1 and found.nodes * math.prod(batch) > EVALUATIONS:
             return
@@ -74,14 +81,10 @@ def _few(q: Distribution) -> int:
     kind = type(q).__name__
     if is_discrete(q):
         raise ValueError(f"{kind} latents have states and no quadrature: use enumeration")
-    found = dimensions(_one_event(q, len(batch_shape(q))))
+    found = latents(q)
     if found > MOST:
         raise ValueError(
-            f"{found} {kind} latents: quadrature takes at most {MOST}; pose a model of fewer, use closed_form where it "
-            "is linear and Gaussian, or compare with the mean of many draws"
+            f"{found} {kind} latents: quadrature takes at most {MOST}; pose a model of fewer, or measure against a long "
+            "average"
         )
     return found
-
-
-def _one_event(q: Distribution, batch_ndim: int) -> Any:
-    return tree.map(lambda spec: Noise(spec.law, spec.shape[batch_ndim:]), q.noise_like())

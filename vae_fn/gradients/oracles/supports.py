@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 
 from vae_fn.distributions import is_discrete
-from vae_fn.gradients.oracles import enumeration, quadrature
-from vae_fn.gradients.oracles.weighing import Support
+from vae_fn.gradients.oracles import enumeration, quadratic, quadrature
+from vae_fn.gradients.oracles.weighing import Support, latents
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params
 
 
 def supports(problem: Problem, params: Params, order: int | None = None) -> Iterator[Support]:
-    """All states of a discrete q, twice; else the nodes of quadrature at growing orders."""
-    if is_discrete(problem.q(params)):
-        states = enumeration.support(problem, params)
-        return iter((states, states))
+    """The nodes of quadrature at growing orders; all states of a discrete q, twice; the points of a form, twice."""
+    q = problem.q(params)
+    if is_discrete(q):
+        return iter((enumeration.states_of(q),) * 2)
+    if latents(q) > quadrature.MOST:
+        return iter((quadratic.support(q),) * 2)
     return quadrature.supports(problem, params, order)

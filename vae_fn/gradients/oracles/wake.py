@@ -37,11 +37,17 @@ def phase(problem: Problem, params: Params, samples: int | float, order: int | N
     """
     check_importance(problem)
     limit = math.isinf(samples)
+    target = _log_evidence if limit else target_of
     computations = (
-        _follow(problem, params, support, log_evidence if limit else target_of(int(samples), level))
+        _follow(problem, params, support, (support.log_mean or target)(samples, level))
         for level, support in enumerate(supports(problem, params, order))
     )
     return refined(computations, "posterior" if limit else "integral")
+
+
+def _log_evidence(samples: int | float, level: int) -> Target:
+    """The limit of the K-sample bound."""
+    return log_evidence
 
 
 def log_evidence(log_weights: PerNode, weights: PerNode) -> Averaged:

@@ -7,25 +7,25 @@ parameters, some nodes at a time. q is evaluated once, and differentiated once.
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Float64
-from torch import Tensor, func
+from torch import Tensor
 
 from vae_fn import tree
 from vae_fn.distributions import Distribution
 from vae_fn.gradients.oracles.exact import Computation
+from vae_fn.gradients.oracles.nodes import dimensions
 from vae_fn.gradients.problem import Problem
+from vae_fn.gradients.wires import log_joint, log_weights_of, vjp
+from vae_fn.random import Noise
 from vae_fn.types import Params, Shape, Tree
 
 PerNode = Float64[Tensor, " n *b"]
 
 EVALUATIONS = 2**12
 """Nodes times examples at a time."""
-
-vjp: Callable[..., Any] = func.vjp
-
 
 class Support(NamedTuple):
     """The nodes that stand for q.
@@ -34,10 +34,12 @@ class Support(NamedTuple):
         nodes: how many there are.
         at: `at(q, rows)` gives of some of them z `(n, *b, *event)`, log q there and the weights, both `(n, *b)`; a
             differentiable function of q. The weights of all nodes sum to 1.
+        log_mean: `log_mean(samples, level)` gives the K-sample bound, where it is not that of independent nodes.
     """
 
     nodes: int
     at: Callable[[Distribution, slice], tuple[Tree, PerNode, PerNode]]
+    log_mean: "Callable[[int | float, int], Target] | None" = None
 
 
 class Averaged(NamedTuple):
@@ -67,10 +69,20 @@ def batch_shape(q: Distribution) -> Shape:
     return spec.shape[: len(spec.shape) - event_ndim]
 
 
+def one_event(q: Distribution) -> Tree:
+    """The noise of one example."""
+    ndim = len(batch_shape(q))
+    return tree.map(lambda spec: Noise(spec.law, spec.shape[ndim:]), q.noise_like())
+
+
+def latents(q: Distribution) -> int:
+    """How many latents an example has."""
+    return dimensions(one_event(q))
+
+
 def log_weights_at(problem: Problem, params: Params, z: Tree, log_q: PerNode) -> PerNode:
     """The log-weights f + beta (log p - log q) at nodes."""
-    f = problem.f(params, z)
-    return f if problem.p is None else f + problem.beta * (problem.p(params).log_prob(z) - log_q)
+    return log_weights_of(log_joint(problem, params, z)[0], log_q, problem.beta)
 
 
 def table(problem: Problem, params: Params, support: Support) -> tuple[PerNode, PerNode]:
