@@ -15,7 +15,7 @@ from vae_fn import tree
 from vae_fn.distributions import Distribution
 from vae_fn.gradients.estimator import Estimator, Latents, stateless
 from vae_fn.gradients.problem import Problem
-from vae_fn.gradients.wires import Info, Pulled, exact_part, log_joint, log_ratio, vjp
+from vae_fn.gradients.wires import Info, Pulled, exact_part, log_joint, log_ratio, log_weights_of, vjp
 from vae_fn.models.objectives import PerSample
 from vae_fn.types import Params, Tree
 
@@ -51,7 +51,7 @@ def weigh(
 ) -> tuple[PerSample, Seen]:
     """The log joint at samples z, and what is seen of them; the objective is the average of their log-weights."""
     joint, (f, log_p) = log_joint(problem, params, z)
-    log_weights = joint - problem.beta * log_q
+    log_weights = log_weights_of(joint, log_q, problem.beta)
     return joint, Seen(average(log_weights), f, log_weights, log_ratio(log_q, log_p))
 
 

@@ -82,7 +82,7 @@ def pull(problem: Problem, params: Params, noise: Tree, rule: Rule) -> Pulled:
     z, pull_path = vjp(lambda q: q.sample(noise), q)
     log_q, pull_density = vjp(lambda q: q.log_prob_from_noise(noise, z), q)
     joint, pull_joint, (f, log_p) = vjp(lambda params, z: log_joint(problem, params, z), params, z, has_aux=True)
-    log_weights = joint - problem.beta * log_q
+    log_weights = log_weights_of(joint, log_q, problem.beta)
     value, joint_weight, path_weight, density_weight = rule(log_weights, problem.beta)
 
     grads, joint_z = pull_joint(joint_weight)
@@ -104,6 +104,20 @@ def log_joint(problem: Problem, params: Params, z: Tree) -> tuple[PerSample, tup
         return f, (f, ())
     log_p = problem.p(params).log_prob(z)
     return f + problem.beta * log_p, (f, log_p)
+
+
+def log_weights_of(joint: Float[Tensor, "..."], log_q: PerSample, beta: float | Tensor) -> PerSample:
+    """The log-weights: the log joint less beta log q.
+
+    Raises:
+        ValueError: the joint is not one number for each sample of each example, which would broadcast.
+    """
+    if joint.shape != log_q.shape:
+        raise ValueError(
+            f"f and log p give {tuple(joint.shape)} where log q is {tuple(log_q.shape)}: a problem's f returns one "
+            "number for each sample of each example, summed over the event"
+        )
+    return joint - beta * log_q
 
 
 def log_ratio(log_q: PerSample, log_p: PerSample | tuple[()]) -> PerSample | tuple[()]:

@@ -18,6 +18,7 @@ from vae_fn.gradients.estimators.reinforce import SecondMoments
 from vae_fn.gradients.oracles.moments import moments
 from vae_fn.gradients.oracles.nodes import enumerate_states
 from vae_fn.gradients.published import GaussianCosts
+from vae_fn.models import heads
 from vae_fn.optimization.optimizers import sgd
 from vae_fn.verify.estimators.settings import Setting
 from vae_fn.verify.estimators.unbiased import integrated as integrated_at
@@ -279,3 +280,12 @@ def test_two_samples_of_rloo_are_each_other_s_baselines(seed):
     expected = tree.map(lambda a, b, s: (a + b) / 2 - s, *halves, score)
     found = rloo().estimate(problem, params, noise, ()).grads["encoder"]
     assert_same({"encoder": found}, {"encoder": expected}, 1e-10)
+
+
+def test_optimal_baselines_of_full_covariances_are_kept_in_their_dtype():
+    """Shapes of layers are found with noise of q's own dtype: a matrix product takes no other."""
+    vae = small_vae(4, 2, posterior=heads.full_normal)
+    params, problem = parameters(vae, 0), elbo_sampled_problem(vae, bits(0, 3, 4))
+    state = reinforce_optimal().init(problem, params)
+    found = reinforce_optimal().estimate(problem, params, normals(1, 5, 3, 2), state)
+    assert {leaf.dtype for leaf in tree.leaves((state, found.state))} == {torch.float64}

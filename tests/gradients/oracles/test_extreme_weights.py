@@ -16,10 +16,10 @@ def column(*values):
 
 
 def half_and_half(samples):
-    """E log (1/K) sum w, where w is 1 or exp(-APART) by the toss of a coin; 0 where every toss fails."""
+    """E log (1/K) sum w, where w is 1 or exp(-APART) by the toss of a coin."""
     logs = [math.log(count / samples) for count in range(1, samples + 1)]
     masses = [math.comb(samples, count) / 2**samples for count in range(1, samples + 1)]
-    return math.fsum(map(float.__mul__, logs, masses)) - APART / 2**samples
+    return math.fsum(map(float.__mul__, logs, masses)) - APART * 0.5**samples
 
 
 def found(samples):

@@ -203,7 +203,7 @@ def _families(q: Distribution, z: Tree) -> tuple:
 def _events(q: Distribution) -> tuple:
     """The tensors of each layer for one sample of one example."""
     batch = batch_of(first_layer(q))
-    noise = tree.map(lambda spec: torch.zeros(spec.shape), q.noise_like((1,)))
+    noise = tree.map(lambda spec: tree.leaves(q)[0].new_zeros(spec.shape), q.noise_like((1,)))
     families = _families(q, q.sample(noise))
     return tuple(
         tree.map(lambda leaf: leaf.flatten(0, len(batch))[0], spread(family, (1, *batch))) for family in families

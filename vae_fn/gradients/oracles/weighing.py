@@ -27,6 +27,7 @@ PerNode = Float64[Tensor, " n *b"]
 EVALUATIONS = 2**12
 """Nodes times examples at a time."""
 
+
 class Support(NamedTuple):
     """The nodes that stand for q.
 
