@@ -27,9 +27,9 @@ def of(measurement):
     return {(row.estimator, row.samples, row.group): row for row in measurement.rows}
 
 
-def decoder():
+def decoder(latents=1):
     """A small VAE with four data."""
-    known = bernoulli_decoder(1)
+    known = bernoulli_decoder(latents)
     data = torch.stack([known.x, 1 - known.x, known.x.roll(1), torch.ones_like(known.x)])
     return Posed("decoder", known.pose, data, known.params, "the ELBO")
 
@@ -135,7 +135,7 @@ def test_a_state_is_warmed_up_and_then_held():
 
 
 def test_what_cannot_be_had_is_none():
-    posed = cost("rainforth", dim=5, count=4)
+    posed = decoder(latents=4)
     found = lab.measure([contender("dreg", 4)], posed, posed.params, KEY, lab.Settings(64, 2))
     row = found.rows[0]
     assert row.bias is row.bias_se is row.relative_bias is row.cosine is row.variance_exact is None

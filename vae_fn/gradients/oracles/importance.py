@@ -60,8 +60,7 @@ def bound(problem: Problem, params: Params, samples: int, order: int | None = No
     """E log (1/K) sum_k w_k with log w = f + beta (log p - log q), for any number of samples K.
 
     Up to three continuous latents are integrated, discrete ones enumerated; of more normal latents log w has to be a
-    quadratic form. A finer computation has a higher order, a
-    shorter step and a wider range.
+    quadratic form. A finer computation has a higher order, a shorter step and a wider range.
 
     Args:
         problem: in float64.

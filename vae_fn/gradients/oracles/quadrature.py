@@ -84,7 +84,7 @@ def _few(q: Distribution) -> int:
     found = latents(q)
     if found > MOST:
         raise ValueError(
-            f"{found} {kind} latents: quadrature takes at most {MOST}; pose a model of fewer, or measure against a long "
-            "average"
+            f"{found} {kind} latents: quadrature takes at most {MOST}; pose a model of fewer, or measure against a "
+            "long average"
         )
     return found
