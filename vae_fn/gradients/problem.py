@@ -20,7 +20,7 @@ class Problem(NamedTuple):
     Attributes:
         q: the distribution of z.
         f: the log-likelihood, or any cost, at z `(k, *batch, *event)`; returns `(k, *batch)`.
-        p: the prior; None for a plain cost.
+        p: the prior; None for a plain cost, and where f is the log joint: then beta weighs the entropy alone.
         beta: the weight of log p - log q: 0 where the KL is in `exact` and for a plain cost.
         exact: what is not sampled, of the parameters and of q (which the estimator has computed already).
     """

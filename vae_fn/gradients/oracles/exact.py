@@ -29,8 +29,8 @@ class Exact(NamedTuple):
 
     The error is the largest change from a coarser computation: of a lower order in every dimension, a longer step, a
     narrower range, whichever the method has. Added are a bound on what lies outside of a range, and rounding. So it
-    bounds the error of whatever converges; what lies between the nodes of both computations, as a spike would, is seen
-    by neither.
+    bounds the error of what converges fast, as smooth integrands do. That of kinks, as relu has them, can be a few
+    times larger, and that of their gradients more so; a spike or a jump between the nodes of both is seen by neither.
 
     Attributes:
         value: of the target, in nats, by example.
