@@ -72,7 +72,7 @@ def contours(
         ValueError: the lines need more than `MOST` points.
     """
     left, right = exponents
-    if HEIGHT / _spacing(min(exponents), digits) > MOST:
+    if not reaches(exponents, digits):
         raise ValueError(
             f"E w**s exists, or is no huge number, up to |s| = {2 * min(exponents):.1e} alone: q is too far from the "
             "posterior for its K-sample bounds; measure against a long average"
@@ -86,6 +86,11 @@ def contours(
     last = max(float(high.amin(0).max()), math.log(-2 * math.log(cut)))
     u = torch.arange(first, last + step, step, dtype=torch.float64)
     return Contours(left, right, digits, (downward[1] - upward[1]) / (left + right), u, step)
+
+
+def reaches(exponents: tuple[float, float], digits: float) -> bool:
+    """Whether lines so near to 0 have not too many points."""
+    return HEIGHT / _spacing(min(exponents), digits) <= MOST
 
 
 def log_sum(log_moment: LogMoment, samples: int, at: Contours) -> Float64[Tensor, " b"]:

@@ -1,26 +1,21 @@
 """Normal latents of any number whose log-weights are a quadratic form: linear-Gaussian models, and quadratic costs.
 
-Of standard normal noise e of D dimensions, log w = c + b'e - e'M e / 2 is known from its values at the points 0, +-e_i
-and e_i + e_j, so that these are all nodes that there need be. Then E log w = c - tr M / 2, and
-
-    log E w**s = s c + s**2 b'(I + s M)**-1 b / 2 - log det(I + s M) / 2
-
-wherever I + s M is positive, from which `mellin` finds the K-sample bound of any K. Other points tell whether the form
-is quadratic.
+The nodes are the points that determine the form (`forms`), not a rule of quadrature; the ELBO is the form's mean, and
+K-sample bounds of any K follow from its moments (`mellin`). Other points tell whether the log-weights are a form.
 """
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Complex128, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
 from vae_fn import random
 from vae_fn.distributions import Distribution
 from vae_fn.gradients.oracles import mellin
 from vae_fn.gradients.oracles.exact import Exact, refined
+from vae_fn.gradients.oracles.forms import Form, Table, basis_of, exponents, form_of, gap, log_moment, mean, points
 from vae_fn.gradients.oracles.weighing import (
     Averaged,
     PerNode,
@@ -30,39 +25,24 @@ from vae_fn.gradients.oracles.weighing import (
     integrate,
     latents,
     over_batch,
+    table,
     vjp,
 )
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Tree
 
 QUADRATIC = 1e-9
-"""The largest gap at other points, relative to 1 + the largest log-weight."""
-
-OTHERS = 2
-"""Points at which the form is compared with log w."""
+"""The largest gap from a form, relative to 1 + the largest log-weight."""
 
 ENTRIES = 2**22
 """Complex numbers at a time."""
 
+DIGITS = 46.0
+"""The most, exp(-46) = 1e-20, to which lines in the complex plane are followed."""
+
 EPSILON = torch.finfo(torch.float64).eps
 
 ADVICE = "measure against a long average, or use fewer latents"
-
-
-class Form(NamedTuple):
-    """c, b and M of every example, in a basis in which M is diagonal.
-
-    Attributes:
-        constant: c `(b)`.
-        linear: b `(b, d)`.
-        diagonal: of M, `(b, d)`.
-        off: the rest of M, `(b, d, d)`: 0 in value, and not in its derivatives.
-    """
-
-    constant: Float64[Tensor, " b"]
-    linear: Float64[Tensor, "b d"]
-    diagonal: Float64[Tensor, "b d"]
-    off: Float64[Tensor, "b d d"]
 
 
 def elbo(problem: Problem, params: Params) -> Exact:
@@ -72,7 +52,21 @@ def elbo(problem: Problem, params: Params) -> Exact:
         ValueError: the latents are not normal, or the form is not quadratic; or the problem is not in float64.
     """
     q = problem.q(params)
-    return refined([integrate(problem, params, support(q), _target(_latents(q), _mean))], "quadratic form")
+    target = _target(_latents(q), lambda form, held: mean(form))
+    return refined([integrate(problem, params, support(q), target)], "quadratic form")
+
+
+def fits(problem: Problem, params: Params) -> bool:
+    """Whether the latents are normal, log w is a quadratic form, and its K-sample bounds can be had."""
+    q = problem.q(params)
+    if not _are_normal(q):
+        return False
+    dim = latents(q)
+    values = table(problem, params, support(q))[0]
+    values = values.reshape(len(values), -1)
+    if not _is_form(values, dim):
+        return False
+    return mellin.reaches(exponents(form_of(values, basis_of(values, dim)), _share(1)), DIGITS)
 
 
 def support(q: Distribution) -> Support:
@@ -93,16 +87,6 @@ def support(q: Distribution) -> Support:
     return Support(len(nodes), at, lambda samples, level: target_of(dim, samples, level))
 
 
-def points(dim: int) -> Float64[Tensor, "n d"]:
-    """0, e_i, -e_i, e_i + e_j for i < j, and two others."""
-    unit = torch.eye(dim, dtype=torch.float64)
-    first, second = torch.triu_indices(dim, dim, 1)
-    other = torch.cos(torch.arange(1.0, 2 * dim + 1, dtype=torch.float64)).reshape(2, dim) * torch.tensor(
-        [[1.0], [3.0]]
-    )
-    return torch.cat([0 * unit[:1], unit, -unit, unit[first] + unit[second], other])
-
-
 def target_of(dim: int, samples: int | float, level: int) -> Target:
     """The K-sample bound as a function of log w at the points; log E w where K is infinite.
 
@@ -118,13 +102,13 @@ def target_of(dim: int, samples: int | float, level: int) -> Target:
             if not bool((held.diagonal > -1).all()):
                 raise ValueError("E w is infinite: q falls faster than the posterior; widen q")
             return log_moment(form, held, torch.ones(1, dtype=torch.complex128)).real[0]
-        centre = _mean(held, held)
+        centre = mean(held)
         form, held = (each._replace(constant=each.constant - centre) for each in (form, held))
         at = mellin.contours(
             lambda s: log_moment(held, held, s),
-            _exponents(held, 1 / (2 + level / 2)),
+            exponents(held, _share(level)),
             int(samples),
-            digits=30.0 + 7 * level,
+            digits=_digits(int(samples), level),
             step=1 / (3 + level),
             cut=cut,
         )
@@ -134,86 +118,48 @@ def target_of(dim: int, samples: int | float, level: int) -> Target:
     return _target(dim, bound, 4 * cut)
 
 
-def log_moment(form: Form, held: Form, s: Complex128[Tensor, " y"]) -> Complex128[Tensor, "y b"]:
-    """The logarithm of E w**s; `held` is the form itself, in which no derivative is taken."""
-    s = s.unsqueeze(-1)
-    scaled, at = 1 + s.unsqueeze(-1) * form.diagonal, held.linear / (1 + s.unsqueeze(-1) * held.diagonal)
-    off = torch.einsum("ybi,bij,ybj->yb", at, form.off.to(at.dtype), at)
-    squares = (form.linear**2 / scaled).sum(-1) - s * off
-    return s * form.constant + 0.5 * s**2 * squares - 0.5 * scaled.log().sum(-1)
-
-
 def _target(dim: int, bound: Callable[[Form, Form], Tensor], lost: float = 0.0) -> Target:
     """A function of forms, as one of the log-weights at `points`, some examples at a time."""
 
-    def one(table: Float64[Tensor, "n b"]) -> tuple[Tensor, Tensor]:
-        _, _, matrix = _coefficients(table, dim)
-        basis = torch.linalg.eigh(matrix).eigenvectors
-        held = _form(table, basis)
-        found, pull = vjp(lambda table: bound(_form(table, basis), held), table)
+    def one(values: Table) -> tuple[Tensor, Tensor]:
+        basis = basis_of(values, dim)
+        held = form_of(values, basis)
+        found, pull = vjp(lambda values: bound(form_of(values, basis), held), values)
         (slope,) = pull(torch.ones_like(found))
         return found, slope
 
     def averaged(log_weights: PerNode, weights: PerNode) -> Averaged:
-        table = log_weights.reshape(len(log_weights), -1)
-        _check(table, dim)
-        parts = [one(part) for part in table.split(max(1, ENTRIES // (1024 * dim)), 1)]
+        values, batch = log_weights.reshape(len(log_weights), -1), log_weights.shape[1:]
+        if not _is_form(values, dim):
+            raise ValueError(
+                f"{dim} Normal latents: quadrature takes at most 3, and these log-weights are no quadratic form, of "
+                f"which there is a closed form; {ADVICE}"
+            )
+        parts = [one(part) for part in values.split(max(1, ENTRIES // (1024 * dim)), 1)]
         found, slopes = (torch.cat(each, -1) for each in zip(*parts, strict=True))
-        rounding = 4 * EPSILON * dim * float(table.abs().max())
-        batch = log_weights.shape[1:]
-        return Averaged(
-            found.reshape(batch), slopes.reshape(log_weights.shape), torch.zeros_like(weights), lost + rounding
-        )
+        outside = lost + gap(values, dim) + 4 * EPSILON * dim * float(values.abs().max())
+        return Averaged(found.reshape(batch), slopes.reshape(log_weights.shape), torch.zeros_like(weights), outside)
 
     return averaged
 
 
-def _mean(form: Form, held: Form) -> Float64[Tensor, " b"]:
-    """E log w."""
-    return form.constant - 0.5 * form.diagonal.sum(-1)
+def _is_form(values: Table, dim: int) -> bool:
+    return gap(values, dim) <= QUADRATIC * (1 + float(values.abs().max()))
 
 
-def _exponents(form: Form, share: float) -> tuple[float, float]:
-    """How far s goes to either side: a share of where E w**s exists, of 1, and of where it is no huge number."""
-    variance = (form.linear**2 + 0.5 * form.diagonal**2).sum(-1)
-    most = min(1.0, 3 / max(1.0, float(variance.max().sqrt())))
-    left, right = (max(0.0, float(side.max())) for side in (-form.diagonal, form.diagonal))
-    return share / max(left, 1 / most), share / max(right, 1 / most)
+def _share(level: int) -> float:
+    """Of where moments exist, how far the lines are from 0."""
+    return 1 / (2 + level / 2)
 
 
-def _form(table: Float64[Tensor, "n b"], basis: Float64[Tensor, "b d d"]) -> Form:
-    constant, linear, matrix = _coefficients(table, basis.shape[-1])
-    turned = basis.mT @ matrix @ basis
-    diagonal = turned.diagonal(dim1=-2, dim2=-1)
-    return Form(constant, (linear.unsqueeze(-2) @ basis).squeeze(-2), diagonal, turned - torch.diag_embed(diagonal))
+def _digits(samples: int, level: int) -> float:
+    """Errors of 1 - M count K times where M**K is taken."""
+    return min(31 + math.log(samples) + 6 * level, DIGITS)
 
 
-def _coefficients(table: Float64[Tensor, "n b"], dim: int) -> tuple[Tensor, Tensor, Tensor]:
-    """C `(b)`, b `(b, d)` and M `(b, d, d)`, from the values at `points`."""
-    zero, plus, minus, pairs, _ = table.split([1, dim, dim, dim * (dim - 1) // 2, OTHERS])
-    place = torch.zeros(dim, dim, dtype=torch.int64)
-    place[tuple(torch.triu_indices(dim, dim, 1))] = torch.arange(1, len(pairs) + 1)
-    off = plus.unsqueeze(0) + plus.unsqueeze(1) - zero - torch.cat([zero, pairs])[place + place.T]
-    diagonal = torch.diag_embed((2 * zero - plus - minus).T)
-    matrix = torch.where(torch.eye(dim, dtype=torch.bool), diagonal, off.movedim(-1, 0))
-    return zero[0], (0.5 * (plus - minus)).T, matrix
-
-
-def _check(table: Float64[Tensor, "n b"], dim: int) -> None:
-    """Refuse log-weights that are no quadratic form.
-
-    Raises:
-        ValueError: they differ from it at the other points, or are not finite.
-    """
-    constant, linear, matrix = _coefficients(table, dim)
-    e = points(dim)[-OTHERS:]
-    told = constant + e @ linear.T - 0.5 * torch.einsum("ni,bij,nj->nb", e, matrix, e)
-    gap, size = (told - table[-OTHERS:]).abs().max(), table.abs().max()
-    if not bool(gap <= QUADRATIC * (1 + size)):
-        raise ValueError(
-            f"{dim} Normal latents: quadrature takes at most 3, and these log-weights are no quadratic form, of which "
-            f"there is a closed form; {ADVICE}"
-        )
+def _are_normal(q: Distribution) -> bool:
+    spec = q.noise_like()
+    return not isinstance(spec, tuple) and spec.law is random.normal
 
 
 def _latents(q: Distribution) -> int:
@@ -222,9 +168,8 @@ def _latents(q: Distribution) -> int:
     Raises:
         ValueError: they are not normal.
     """
-    spec = q.noise_like()
-    if isinstance(spec, tuple) or spec.law is not random.normal:
+    if not _are_normal(q):
         raise ValueError(
             f"{latents(q)} {type(q).__name__} latents: quadrature takes at most 3, and these are not normal; {ADVICE}"
         )
-    return spec.shape[-1]
+    return latents(q)
