@@ -10,7 +10,6 @@ from vae_fn.gradients.estimators import CATALOGUE
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params
 
-
 TARGETS = ("the ELBO", "the K-sample bound")
 """What an estimator can be held against."""
 

@@ -38,7 +38,8 @@ class Row(NamedTuple):
         variance_noise: the part that more samples or a better estimator lower.
         variance_batch: the part that a larger batch alone lowers.
         snr: the mean over the coordinates of |mean| / standard deviation.
-        snr_floor: what `snr` would be of no signal at all, sqrt(2 / (pi mini-batches)) (Rainforth et al. 2018).
+        snr_floor: what `snr` would be of no signal at all, sqrt(2 / (pi mini-batches)) (Rainforth et al. 2018); of one
+            datum, and near it of more: the signal of fixed data is not that of their population.
         cosine: the mean cosine of one draw (one datum, one noise) to the exact gradient.
         forward: evaluations of f for one datum.
         backward: the same, differentiated.

@@ -54,7 +54,7 @@ def race(
     """
     _admit(folder, config, steps, every)
     for leg in legs:
-        file = folder / f"{leg.estimator}-{leg.samples}-{leg.learning_rate:g}-{leg.key}.json"
+        file = folder / f"{leg.estimator}-{leg.samples}-{leg.learning_rate!r}-{leg.key}.json"
         if file.exists():
             curve = _read(file)
             progress(leg, steps)

@@ -32,7 +32,9 @@ def check_unbiased(estimator, seed, samples, beta=1.0):
     )
     assert_same(fine[1], coarse[1], 1e-9)
     torch.testing.assert_close(fine[0], toys.bound_on_line(vae, params, x, samples, beta), rtol=1e-10, atol=0)
-    assert_same(fine[1], references.gradient(lambda live: toys.bound_on_line(vae, live, x, samples, beta), params), 1e-9)
+    assert_same(
+        fine[1], references.gradient(lambda live: toys.bound_on_line(vae, live, x, samples, beta), params), 1e-9
+    )
 
 
 @pytest.mark.parametrize(("name", "samples"), [("iwae", 1), ("dreg", 1), ("iwae", 2), ("dreg", 2), ("vimco", 2)])

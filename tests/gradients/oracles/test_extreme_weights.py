@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from vae_fn.gradients.oracles import importance
@@ -44,3 +45,8 @@ def test_a_bound_on_the_tail_that_overflows_is_rejected(monkeypatch):
     value, lost = found(SAMPLES)
     assert math.isnan(lost)
     assert abs(value - half_and_half(SAMPLES)) > 1e-3
+
+
+def test_a_range_without_end_is_refused():
+    with pytest.raises(ValueError, match="log-weights reach more than 5000 nats below their mean"):
+        target_of(2, 0)(column(-1e6, 0.0), column(0.5, 0.5))

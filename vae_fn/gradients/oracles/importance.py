@@ -38,6 +38,10 @@ SATURATED = 7.0
 """The log of t w beyond which exp(-t w) is 0 in float64."""
 
 
+WIDEST = 5_000.0
+"""The most nats below their mean to which log-weights may reach."""
+
+
 class Grid(NamedTuple):
     """Where the integrand is taken: u = low + step * j for j < points.
 
@@ -122,7 +126,7 @@ def grid_of(log_weights: PerNode, weights: PerNode, samples: int, step: float, c
     at most exp(-x) log(1 + 1 / x), and M falls.
 
     Raises:
-        ValueError: a log-weight is not finite.
+        ValueError: a log-weight is not finite, or they reach so wide that the integral has too long a range.
     """
     if not bool(log_weights.isfinite().all()):
         raise ValueError(
@@ -135,6 +139,11 @@ def grid_of(log_weights: PerNode, weights: PerNode, samples: int, step: float, c
     high = 0.0
     while bool(((above := _above(centred, weights, samples, high)) > cut).any()):
         high += 1.0
+        if high > WIDEST:
+            raise ValueError(
+                f"log-weights reach more than {WIDEST:g} nats below their mean, and the bound is an integral over "
+                "that range: bring q nearer to the posterior, or compare with the mean of many draws"
+            )
     points = math.ceil((high - float(low.min())) / step) + 1
     return Grid(centre, low, step, points, cut + above)
 
