@@ -19,7 +19,9 @@ def test_right_families_use_each_its_own_noise(q):
 
 
 @pytest.mark.parametrize(
-    "change", [lambda e: e.mean(0, keepdim=True) + 0 * e, lambda e: e.flip(0), lambda e: e.roll(1, -2)], ids=str
+    "change",
+    [lambda e: e.mean(0, keepdim=True) + 0 * e, lambda e: e.flip(0), lambda e: e.roll(1, -2)],
+    ids=["mean", "flip", "roll"],
 )
 def test_noise_of_others_is_seen(change):
     def sample(q, noise):
