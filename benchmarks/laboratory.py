@@ -35,7 +35,7 @@ TABLES = {
     "one-bernoulli": ("estimator", "bias", "noise alone", "variance of the noise", "exact", "evaluations"),
     "three-bernoullis": ("estimator", "bias", "noise alone", "variance of the noise", "exact", "evaluations"),
     "categorical-costs": ("estimator", "bias", "noise alone", "variance of the noise", "exact", "evaluations"),
-    "rainforth": ("estimator", "K", "group", "variance of the noise", "SNR"),
+    "rainforth": ("estimator", "K", "group", "bias", "noise alone", "variance of the noise", "SNR"),
     "linear-vae-optimum": ("estimator", "group", "bias", "variance of the noise", "of the mini-batch"),
     "trained-vae": ("estimator", "group", "bias", "noise alone", "variance of the noise", "of the mini-batch", "SNR"),
 }
