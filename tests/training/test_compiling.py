@@ -1,15 +1,17 @@
 """Compiled steps: the same numbers as eager ones, one graph each, compiled once."""
 
+import functools
+
 import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from tests.training.problems import algorithm, double, images, streams
+from tests.training.problems import algorithm, double, images, small_vae, streams
 from vae_fn import data, gradients, random, tree, verify
 from vae_fn.gradients import estimators
 from vae_fn.optimization import schedules
-from vae_fn.training import Batch, compile_step, step_by_shape
-from vae_fn.training.step import draw_noise
+from vae_fn.training import Batch, adamw, compile_step, step_by_shape
+from vae_fn.training.step import draw_noise, shared_steps
 
 STEPS = 5
 SIZES = [6, 6, 4]
@@ -131,3 +133,38 @@ def test_a_donated_state_may_keep_leaves_of_the_old_one(fresh_compiler):
             "left": 4,
             "right": 3,
         }
+
+
+def at_rates(make, edge):
+    """Parameters after three steps, the last one short, with each of three learning rates, and the graphs compiled."""
+    share, vae, ends, graphs = shared_steps(edge), small_vae(), [], []
+    for rate in (1e-3, 1e-2, 1e-1):
+        built = algorithm(vae, estimator=estimators.rloo(), samples=2, optimizer=adamw(make(rate)))
+        run, state = share(built), built.init(streams().init, Batch(images(SIZES[0])))
+        for i, size in enumerate(SIZES):
+            state, _ = run(state, Batch(images(size, i)), streams())
+        ends.append(state.params)
+        graphs.append(counters["stats"]["unique_graphs"])
+    return ends, graphs
+
+
+def test_algorithms_that_differ_in_their_learning_rates_share_a_program_for_each_shape(fresh_compiler):
+    """Each comes to what it comes to alone; rates that were numbers in the graph would take one for each."""
+    counters.clear()
+
+    def rate(value):
+        return schedules.warmup_cosine(torch.tensor(value, dtype=torch.float64), 1, 9)
+
+    def written(value):
+        return lambda step: torch.zeros((), dtype=torch.float64) + value
+
+    alone, _ = at_rates(rate, lambda step: step)
+    shared, graphs = at_rates(rate, functools.partial(compile_step, backend="aot_eager"))
+    assert graphs == [2, 2, 2]
+    for one, other in zip(alone, shared, strict=True):
+        for a, b in zip(tree.leaves(one), tree.leaves(other), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    assert not torch.equal(tree.leaves(shared[0])[0], tree.leaves(shared[1])[0])
+    counters.clear()
+    _, graphs = at_rates(written, functools.partial(compile_step, backend="eager"))
+    assert graphs == [2, 4, 6]

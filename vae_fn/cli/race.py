@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from vae_fn.cli.output import check_json, write_figure, write_json
-from vae_fn.cli.parse import parse_preset
-from vae_fn.run.checks import ConfigError
+from vae_fn.cli.output import check_json, write_json
+from vae_fn.cli.parse import UsageError, parse_preset
+from vae_fn.run.checks import LARGEST, ConfigError
 from vae_fn.run.config import PRESET_HELP, PRESETS, TrainConfig
 from vae_fn.run.estimators import TRAITS
 
@@ -23,16 +23,32 @@ SUMMARY = "Race estimators: the same training by each, every one at its own best
 
 PROG = "vae-fn race"
 
+INSTEAD = {
+    "--learning-rate": "--rates",
+    "--estimator": "--estimators",
+    "--samples": "--estimators, with K after a name as in rloo:2",
+    "--key": "--keys",
+    "--epochs": "--steps",
+    "--log-every": "--every",
+    **dict.fromkeys(("--runs-dir", "--name"), "--out"),
+    **dict.fromkeys(("--checkpoint-every", "--keep-last"), "nothing: a race that is stopped goes on by itself"),
+}
+"""Options of `vae-fn train` that each leg has its own of, or that mean nothing here, and what to use."""
+
 
 @dataclass(frozen=True)
 class RaceOptions:
-    """Which estimators race, and for how long; the other settings are those of `vae-fn train`."""
+    """Which estimators race, and for how long; the other settings are those of `vae-fn train`.
+
+    Each estimator is shown at the rate with the best bound of the held-out images at the end, averaged over the keys.
+    The bound of the test images is told beside it and chooses nothing.
+    """
 
     settings: OmitArgPrefixes[TrainConfig]
     estimators: Annotated[str, arg(metavar="NAME[:K],...")] = "rloo,disarm"
     """Who races: estimators of `vae-fn gradients --list` with commas between; K samples each, or the fewest that one
     takes."""
-    rates: str = "3e-4,1e-3,3e-3"
+    rates: str = "1e-3,3e-3,1e-2"
     """Learning rates, with commas between."""
     keys: str = "0,1,2"
     """Seeds, with commas between; each is a training with its own initial parameters, batches and noise."""
@@ -40,8 +56,11 @@ class RaceOptions:
     """Training steps of each."""
     every: int = 200
     """Steps between two looks at the bound of the held-out images."""
+    bound_samples: int = 1
+    """Samples K of the bound that is looked at; 1 is the ELBO."""
     out: Path = Path("race")
-    """Folder for the legs, the rows and the figure. A race that was stopped goes on there with the same command."""
+    """Folder for the legs, the rows and the figure. A race that was stopped goes on there with the same command; more
+    estimators, rates or keys are added to it."""
     json: Path | None = None
     """File to write the standings to, as JSON."""
     quiet: bool = False
@@ -50,6 +69,8 @@ class RaceOptions:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.every < 1:
             raise ConfigError(f"steps and every must be positive, not {self.steps} and {self.every}")
+        if not 1 <= self.bound_samples <= LARGEST["samples"]:
+            raise ConfigError(f"bound_samples must be positive and at most {LARGEST['samples']}")
         if not self.settings.held_out:
             raise ConfigError("a race is judged on held-out images: use --held-out 5000 or another number")
         for check in (self.entrants, lambda: self.numbers("rates", float), lambda: self.numbers("keys", int)):
@@ -92,33 +113,49 @@ class RaceOptions:
 
 def main(args: Sequence[str]) -> None:
     """Race, print the standings, and write rows and figure."""
-    presets = "\n".join(f"  {name}: {text}" for name, text in PRESET_HELP.items())
+    _check_own(args)
+    presets = "\n".join(f"  {name}: {text}" for name, text in PRESET_HELP.items() if PRESETS[name].held_out)
     starts = {name: RaceOptions(preset) for name, preset in PRESETS.items() if preset.held_out}
-    options = parse_preset(starts, args, prog=PROG, description=f"{SUMMARY}\n\nPresets:\n{presets}")
+    about = RaceOptions.__doc__ or ""
+    options = parse_preset(starts, args, prog=PROG, description=f"{SUMMARY}\n\n{about}\n\nPresets:\n{presets}")
     for name in ("torch.utils.cpp_extension", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each machine without a GPU, and of slow starts
-    from tqdm import tqdm
-
     from vae_fn.lab.race import standings
-    from vae_fn.run.races import legs_of, race
 
-    config = options.settings
-    legs = legs_of(options.entrants(), options.numbers("rates", float), options.numbers("keys", int), config)
-    total = len(legs) * options.steps
-    with tqdm(total=total, unit="step", dynamic_ncols=True, disable=options.quiet, file=sys.stderr) as bar:
-
-        def progress(leg: "Leg", steps: int) -> None:
-            bar.set_postfix_str(f"{leg.estimator} {leg.learning_rate:g} key {leg.key}", refresh=False)
-            bar.update(steps)
-
-        curves = dict(race(legs, config, options.out, options.steps, options.every, progress))
+    curves = _raced(options)
     _write(options, curves)
     found = standings(curves)
     if options.json is not None:
-        write_json(options.json, {"standings": [_as_json(each) for each in found], "steps": options.steps})
+        said = {"steps": options.steps, "bound_samples": options.bound_samples}
+        write_json(options.json, {"standings": [_as_json(each) for each in found]} | said)
     if not options.quiet:
-        print(_table(found, len(options.numbers("keys", int))))
+        print(_table(found, options))
         print(f"results in {options.out}")
+
+
+def _check_own(args: Sequence[str]) -> None:
+    for given in args:
+        option = given.partition("=")[0].replace("_", "-")
+        if option in INSTEAD:
+            raise UsageError(f"{option} is no option of a race: use {INSTEAD[option]}")
+
+
+def _raced(options: RaceOptions) -> "dict[Leg, Curve]":
+    from tqdm import tqdm
+
+    from vae_fn.run.races import Distance, legs_of, race
+
+    config, distance = options.settings, Distance(options.steps, options.every, options.bound_samples)
+    legs = legs_of(options.entrants(), options.numbers("rates", float), options.numbers("keys", int), config)
+    place = {leg: number * options.steps for number, leg in enumerate(legs)}
+    total = len(legs) * options.steps
+    with tqdm(total=total, unit="step", dynamic_ncols=True, disable=options.quiet, file=sys.stderr) as bar:
+
+        def progress(leg: "Leg", step: int) -> None:
+            bar.set_postfix_str(f"{leg.estimator}:{leg.samples} at {leg.learning_rate:g}, key {leg.key}", refresh=False)
+            bar.update(place[leg] + step - bar.n)
+
+        return dict(race(legs, config, options.out, distance, progress))
 
 
 def _write(options: RaceOptions, curves: "Mapping[Leg, Curve]") -> None:
@@ -128,6 +165,7 @@ def _write(options: RaceOptions, curves: "Mapping[Leg, Curve]") -> None:
     from vae_fn.lab.race import best
     from vae_fn.run.folder import write_atomic
     from vae_fn.viz.race import curves_of, race_figure
+    from vae_fn.viz.style import save_figure
 
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -135,12 +173,18 @@ def _write(options: RaceOptions, curves: "Mapping[Leg, Curve]") -> None:
         ["estimator", "samples", "learning_rate", "key", "step", "seconds", "forward", "backward", "split", "bound"]
     )
     for leg, curve in curves.items():
-        forward, backward = curve.evaluations
-        for step, seconds, bound in curve.points:
-            rows.writerow([*leg, step, f"{seconds:.3f}", step * forward, step * backward, "validation", bound])
+        looks = [(point, "validation", point.bound) for point in curve.points]
+        for point, split, bound in [*looks, (curve.points[-1], "test", curve.test)]:
+            spent = [f"{point.seconds:.3f}", *(point.step * each for each in curve.evaluations)]
+            rows.writerow([*leg, point.step, *spent, split, bound])
     write_atomic(options.out / "rows.csv", text.getvalue())
-    write_figure(options.out / "race.png", race_figure(curves_of(best(curves))))
-    write_figure(options.out / "race.svg", race_figure(curves_of(best(curves))))
+    figure = race_figure(curves_of(best(curves)), _bound_name(options.bound_samples))
+    for kind, content in save_figure(figure).items():
+        write_atomic(options.out / f"race.{kind}", content)
+
+
+def _bound_name(samples: int) -> str:
+    return "ELBO" if samples == 1 else f"{samples}-sample bound"
 
 
 def _as_json(standing: "Standing") -> dict[str, Any]:
@@ -149,8 +193,10 @@ def _as_json(standing: "Standing") -> dict[str, Any]:
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
-def _table(found: "Sequence[Standing]", keys: int) -> str:
+def _table(found: "Sequence[Standing]", options: RaceOptions) -> str:
     from tabulate import tabulate
+
+    keys = len(options.numbers("keys", int))
 
     rows = [
         [
@@ -159,16 +205,18 @@ def _table(found: "Sequence[Standing]", keys: int) -> str:
             f"{each.learning_rate:g}" + "*" * each.at_edge,
             f"{each.bound:.2f}",
             f"{each.spread:.2f}" if math.isfinite(each.spread) else "-",
+            f"{each.test:.2f}",
             f"{each.evaluations.forward}+{each.evaluations.backward}",
             f"{each.seconds:.0f}",
         ]
         for each in found
     ]
-    headers = ["estimator", "K", "best rate", "bound", "spread", "evaluations", "seconds"]
+    headers = ["estimator", "K", "best rate", "bound", "spread", "test", "evaluations", "seconds"]
     note = (
-        f"bound: ELBO of the held-out images in nats, mean over {keys} key{'s' * (keys != 1)}; spread: standard "
-        "deviation over them;\nevaluations of f, forward + backward, for one image and step; seconds of training, "
-        "compiling apart."
+        f"bound: {_bound_name(options.bound_samples)} of the held-out images in nats, mean over {keys} "
+        f"key{'s' * (keys != 1)}, which chose the rate; spread: standard\ndeviation over them; test: the same of the "
+        "test images, which chose nothing; evaluations of f, forward + backward,\nfor one image and step; seconds of "
+        "training, without compiling and looking."
     )
     edge = "\n* at the edge of the rates that were tried: a better one may lie beyond." * any(s.at_edge for s in found)
     return f"{tabulate(rows, headers, disable_numparse=True, stralign='right')}\n{note}{edge}"

@@ -58,7 +58,7 @@ def evaluate_elbo(
     if len(images) < 1 or draws < 1:
         raise ValueError(f"an evaluation needs examples and draws, got {len(images)} examples and {draws} draws")
     noise_keys, target_keys = (random.split(k, len(images)) for k in random.split(key, 2))
-    noise_like = _posterior_of_one(vae, params, images).noise_like((draws,))
+    noise_like = posterior_of_one(vae, params, images).noise_like((draws,))
     with torch.no_grad():
         parts = [
             _terms(vae, params, *part, binarisation, noise_like)
@@ -83,7 +83,7 @@ def _terms(
 ) -> Float64[Tensor, "terms b"]:
     """Reconstruction, KL, the variance of one draw of the ELBO, and the KL of each dimension, for each example."""
     targets = binarisation.apply(pixels, random.draw(target_keys, binarisation.noise_like(tuple(pixels.shape[1:]))))
-    x = targets.to(_wide(params))
+    x = targets.to(wide(params))
     noise = tree.map(lambda each: each.movedim(1, 0), random.draw(noise_keys, noise_like))
     draws = tree.leaves(noise)[0].shape[0]
     some = [tree.map(lambda each: each[first : first + DRAWS], noise) for first in range(0, draws, DRAWS)]  # noqa: B023
@@ -97,13 +97,13 @@ def _terms(
     )
 
 
-def _posterior_of_one(vae: VAE, params: Params, images: Pixels) -> Distribution:
+def posterior_of_one(vae: VAE, params: Params, images: Pixels) -> Distribution:
     """The posterior of one image, as shapes alone."""
-    like = {"dtype": _wide(params), "device": images.device}
+    like = {"dtype": wide(params), "device": images.device}
     return tree.shapes_of(lambda: vae.posterior(params, torch.zeros(images.shape[1:], **like), None))
 
 
-def _wide(params: Params) -> torch.dtype:
+def wide(params: Params) -> torch.dtype:
     """The dtype of the parameters, and float32 at least."""
     return torch.promote_types(tree.leaves(params)[0].dtype, torch.float32)
 

@@ -1,7 +1,10 @@
 """Race estimators: the same training by each, at several rates and keys, and the bound on held-out data as it goes.
 
 Each estimator is shown at its own best rate. That is chosen by the bound at the end, averaged over the keys, on the
-held-out data that the curves are of, and never on test data.
+held-out data that the curves are of. The bound of test data is reported beside it and chooses nothing.
+
+Legs are run one after the other. As one vmapped ensemble, four trainings of 200 bits took 0.9 to 1.1 times as long (one
+thread, compiled), and several times as long to compile.
 """
 
 import math
@@ -32,12 +35,14 @@ class Runner(NamedTuple):
         state: before the first step.
         step: `step(state, number)` is the state after the step of this number; it may consume its argument.
         bound: of held-out data at parameters, in nats per datum.
+        test: the bound of test data.
         evaluations: of f for one datum and step.
     """
 
     state: State
     step: Callable[[State, int], State]
     bound: Callable[[Params], float]
+    test: Callable[[Params], float]
     evaluations: Evaluations
 
 
@@ -49,16 +54,30 @@ class Point(NamedTuple):
     bound: float
 
 
+class Underway(NamedTuple):
+    """A leg as far as it was run: all that it needs to go on to the same numbers.
+
+    Attributes:
+        state: at the last of the points; it is consumed when the leg goes on.
+        points: so far.
+    """
+
+    state: State
+    points: list[Point]
+
+
 class Curve(NamedTuple):
     """A leg that was run.
 
     Attributes:
         points: before the first step, and after every so many.
         evaluations: of f for one datum and step.
+        test: the bound of test data at the end; NaN of a leg that was lost.
     """
 
     points: list[Point]
     evaluations: Evaluations
+    test: float
 
 
 class Standing(NamedTuple):
@@ -70,6 +89,7 @@ class Standing(NamedTuple):
         learning_rate: the best one.
         bound: at the end, the mean over the keys.
         spread: the standard deviation over the keys.
+        test: the bound of test data, the mean over the keys.
         seconds: of training, the mean over the keys.
         evaluations: of f for one datum and step.
         at_edge: whether the best rate is the smallest or largest of several, so that a better one may lie beyond.
@@ -80,32 +100,48 @@ class Standing(NamedTuple):
     learning_rate: float
     bound: float
     spread: float
+    test: float
     seconds: float
     evaluations: Evaluations
     at_edge: bool
 
 
-def run(runner: Runner, steps: int, every: int, done: Callable[[int], None] = lambda steps: None) -> Curve:
+def run(
+    runner: Runner,
+    steps: int,
+    every: int,
+    since: Underway | None = None,
+    keep: Callable[[Underway], None] = lambda underway: None,
+) -> Curve:
     """Train for `steps` steps and look at the bound after every `every` of them and at the end.
 
-    The seconds are those of the steps alone: compiling, in a first step that is thrown away, and looking at the bound
-    are outside. A leg whose bound is not finite is lost and ends there.
+    The seconds are those of the steps alone: compiling, in a first step that is thrown away, and looking at bounds are
+    outside. A leg whose bound is not finite is lost and ends there.
+
+    Args:
+        runner: the training.
+        steps: in all.
+        every: steps between two looks.
+        since: where the leg was left; without it, it begins.
+        keep: is handed the leg after every look; whoever keeps it longer than that clones the state.
     """
-    points = [Point(0, 0.0, runner.bound(runner.state.params))]
-    runner.step(tree.clone(runner.state), 0)
-    state, seconds = runner.state, 0.0
-    for first in range(0, steps, every):
-        last = min(first + every, steps)
-        start = time.perf_counter()
-        for number in range(first, last):
-            state = runner.step(state, number)
-        float(state.step)
-        seconds += time.perf_counter() - start
-        points.append(Point(last, seconds, runner.bound(state.params)))
-        done(last - first)
-        if not math.isfinite(points[-1].bound):
-            break
-    return Curve(points, runner.evaluations)
+    state, points = since or Underway(runner.state, [Point(0, 0.0, runner.bound(runner.state.params))])
+    runner.step(tree.clone(state), points[-1].step)
+    while points[-1].step < steps and math.isfinite(points[-1].bound):
+        state, point = _further(runner, state, points[-1], min(points[-1].step + every, steps))
+        points = [*points, point]
+        keep(Underway(state, points))
+    test = runner.test(state.params) if math.isfinite(points[-1].bound) else math.nan
+    return Curve(points, runner.evaluations, test)
+
+
+def _further(runner: Runner, state: State, since: Point, last: int) -> tuple[State, Point]:
+    start = time.perf_counter()
+    for number in range(since.step, last):
+        state = runner.step(state, number)
+    float(state.step)  # waits for the device
+    seconds = since.seconds + time.perf_counter() - start
+    return state, Point(last, seconds, runner.bound(state.params))
 
 
 def standings(curves: Mapping[Leg, Curve]) -> list[Standing]:
@@ -132,8 +168,8 @@ def _standing(estimator: str, samples: int, curves: Mapping[Leg, Curve]) -> Stan
     seconds = statistics.fmean(curve.points[-1].seconds for curve in by_rate[rate])
     rates: Sequence[float] = list(by_rate)
     at_edge = len(rates) > 1 and rate in (rates[0], rates[-1])
-    evaluations = by_rate[rate][0].evaluations
-    return Standing(estimator, samples, rate, statistics.fmean(finals), spread, seconds, evaluations, at_edge)
+    test, evaluations = statistics.fmean(curve.test for curve in by_rate[rate]), by_rate[rate][0].evaluations
+    return Standing(estimator, samples, rate, statistics.fmean(finals), spread, test, seconds, evaluations, at_edge)
 
 
 def _final(curve: Curve) -> float:

@@ -69,10 +69,10 @@ def assemble(config: TrainConfig) -> Parts:
     dataset, protocol = make_data(config)
     vae, streams = make_model(config, dataset.shape), make_streams(config)
     batches = Batches(dataset.train.images, streams.order, config.batch_size)
-    learning_rate = _learning_rate(config, config.epochs * batches.per_epoch)
-    beta = schedules.linear_warmup(_scalar(config, config.beta), config.kl_warmup)
+    learning_rate = make_learning_rate(config, config.epochs * batches.per_epoch)
+    beta = make_beta(config)
     algorithm = make_algorithm(config, vae, protocol, learning_rate, beta)
-    _check_estimator(config, algorithm, math.prod(dataset.shape))
+    check_estimator(config, algorithm, math.prod(dataset.shape))
     return Parts(config, dataset, protocol, vae, streams, algorithm, batches, learning_rate, beta)
 
 
@@ -117,6 +117,28 @@ def make_model(config: TrainConfig, shape: Shape) -> VAE:
 def make_streams(config: TrainConfig) -> Streams:
     """The run's named keys, on its device."""
     return random.streams(random.key(config.key, config.device))
+
+
+def make_learning_rate(config: TrainConfig, steps: int) -> Schedule:
+    """The learning rate of a training of so many steps, as a function of the steps before.
+
+    Raises:
+        ConfigError: its warm-up is as long as the training.
+    """
+    rate = _scalar(config, config.learning_rate)
+    if config.schedule == "constant":
+        return schedules.constant(rate)
+    if config.warmup_steps >= steps:
+        raise ConfigError(
+            f"warmup_steps {config.warmup_steps} leaves nothing of the run's {steps} steps: "
+            "use fewer --warmup-steps or more --epochs"
+        )
+    return schedules.warmup_cosine(rate, config.warmup_steps, steps)
+
+
+def make_beta(config: TrainConfig) -> Schedule:
+    """The weight of the KL as a function of the steps before."""
+    return schedules.linear_warmup(_scalar(config, config.beta), config.kl_warmup)
 
 
 def make_algorithm(
@@ -183,8 +205,12 @@ def pose_of(config: TrainConfig) -> Pose:
     return gradients.elbo_problem if closed else gradients.elbo_sampled_problem
 
 
-def _check_estimator(config: TrainConfig, algorithm: Algorithm, pixels: int) -> None:
-    """Ask the estimator for its noise, which it refuses where it does not take the model."""
+def check_estimator(config: TrainConfig, algorithm: Algorithm, pixels: int) -> None:
+    """Ask the estimator for its noise.
+
+    Raises:
+        ConfigError: it does not take the model.
+    """
     try:
         algorithm.noise_like(Batch(torch.zeros(1, pixels)))
     except ValueError as refusal:
@@ -205,18 +231,6 @@ def _check_sizes(config: TrainConfig, images: int) -> None:
         raise ConfigError(
             f"batch_size {config.batch_size} is larger than the training set: use at most {images - config.held_out}"
         )
-
-
-def _learning_rate(config: TrainConfig, steps: int) -> schedules.Schedule:
-    rate = _scalar(config, config.learning_rate)
-    if config.schedule == "constant":
-        return schedules.constant(rate)
-    if config.warmup_steps >= steps:
-        raise ConfigError(
-            f"warmup_steps {config.warmup_steps} leaves nothing of the run's {steps} steps: "
-            "use fewer --warmup-steps or more --epochs"
-        )
-    return schedules.warmup_cosine(rate, config.warmup_steps, steps)
 
 
 def _optimizer(config: TrainConfig, learning_rate: Schedule) -> optimizers.Optimizer:

@@ -4,8 +4,12 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+INCIDENTAL = ("command",)
+"""What an environment says that no number depends on."""
 
 
 def environment(device: str, generator: str) -> dict[str, Any]:
@@ -31,6 +35,23 @@ def environment(device: str, generator: str) -> dict[str, Any]:
         "git": _checkout(Path(__file__).parent),
         "command": sys.argv,
     }
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In words, in what two environments differ that numbers depend on."""
+    return [
+        f"{name} was {_short(then.get(name))} and is {_short(value)}"
+        for name, value in now.items()
+        if name not in INCIDENTAL and then.get(name) != value
+    ]
+
+
+def _short(value: Any) -> str:
+    return (
+        str(value.get("commit", value))[:12] + ("+" if value.get("dirty") else "")
+        if isinstance(value, dict)
+        else str(value)
+    )
 
 
 def _version(distribution: str) -> str | None:

@@ -1,38 +1,62 @@
-"""A race from settings and files: its legs are trainings as `vae-fn train` does them, kept one by one."""
+"""A race in a folder: finished legs as they end, the one under way at every look, so that it can go on at any time.
+
+The folder holds `race.json` (what race it is), a JSON file for each leg that has ended, and `underway.safetensors`.
+"""
 
 import json
 import math
+import signal
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from vae_fn import random
-from vae_fn.evaluation import evaluate_elbo
+from vae_fn import random, tree
 from vae_fn.gradients.estimator import Evaluations
-from vae_fn.gradients.estimators import CATALOGUE
-from vae_fn.lab.race import Curve, Leg, Point, Runner, run
-from vae_fn.run.assemble import assemble
+from vae_fn.lab.race import Curve, Leg, Point, Runner, Underway, run
 from vae_fn.run.checks import ConfigError
-from vae_fn.run.config import TrainConfig, to_toml
-from vae_fn.run.folder import write_atomic
-from vae_fn.run.train import as_json, initial_state
-from vae_fn.training.compiling import compile_step
-from vae_fn.training.step import State, step_by_shape
-from vae_fn.types import Params
+from vae_fn.run.config import TrainConfig
+from vae_fn.run.course import Course, settings_of
+from vae_fn.run.environment import differences, environment
+from vae_fn.run.folder import RunError, hold, write_atomic
+from vae_fn.run.interrupts import Interrupted
+from vae_fn.run.sealed import BrokenError, seal, unseal
+from vae_fn.run.train import as_json
 
 SETTINGS = "race.json"
 """The file that says what race is in a folder."""
 
+UNDERWAY = "underway.safetensors"
+"""The file of the leg that is under way."""
 
-def settings_of(leg: Leg, config: TrainConfig) -> TrainConfig:
-    """The settings of a leg's training."""
-    return replace(
-        config, estimator=leg.estimator, samples=leg.samples, learning_rate=leg.learning_rate, key=leg.key
-    )  # fmt: skip
+APART = (
+    *("preset", "estimator", "samples", "learning_rate", "key", "epochs", "log_every", "runs_dir", "name"),
+    *("tensorboard", "checkpoint_every", "keep_last", "keep_best", "skip_nonfinite"),
+)
+"""Settings of a training that are a leg's own, or that do nothing in a race."""
+
+
+class Distance(NamedTuple):
+    """How far every leg goes, and what is looked at.
+
+    Attributes:
+        steps: of training.
+        every: steps between two looks at the bound.
+        bound_samples: K of the bound; 1 is the ELBO.
+    """
+
+    steps: int
+    every: int
+    bound_samples: int = 1
+
+
+Progress = Callable[[Leg, int], None]
+"""`progress(leg, step)`: a leg has come so far."""
 
 
 def legs_of(entrants: list[tuple[str, int]], rates: list[float], keys: list[int], config: TrainConfig) -> list[Leg]:
-    """Every entrant at every rate and key, in an order in which a race that is stopped has seen all entrants alike.
+    """Every entrant at every rate and key, all entrants in turn: a change of the machine's speed meets all alike.
 
     Raises:
         ConfigError: a leg has settings that mean nothing.
@@ -44,63 +68,109 @@ def legs_of(entrants: list[tuple[str, int]], rates: list[float], keys: list[int]
 
 
 def race(
-    legs: list[Leg], config: TrainConfig, folder: Path, steps: int, every: int, progress: Callable[[Leg, int], None]
+    legs: list[Leg], config: TrainConfig, folder: Path, distance: Distance, progress: Progress
 ) -> Iterator[tuple[Leg, Curve]]:
     """Run the legs that are not in the folder yet, and yield all.
 
+    On the same machine, versions and threads a race that was stopped comes to the bits of one that was not. Legs may
+    be added to a race.
+
     Raises:
         ConfigError: there is another race in the folder.
-        UserError: a leg cannot be trained.
+        UserError: a leg cannot be trained, or a file of the race is damaged.
+        Interrupted: Ctrl-C; what was reached at the last look is kept.
     """
-    _admit(folder, config, steps, every)
-    for leg in legs:
-        file = folder / f"{leg.estimator}-{leg.samples}-{leg.learning_rate!r}-{leg.key}.json"
-        if file.exists():
-            curve = _read(file)
-            progress(leg, steps)
-        else:
-            curve = run(_runner(settings_of(leg, config)), steps, every, lambda n, leg=leg: progress(leg, n))
-            _write(file, leg, curve)
-        yield leg, curve
-
-
-def _runner(config: TrainConfig) -> Runner:
-    parts = assemble(config)
-    held_out = parts.dataset.validation
-    if held_out is None:
-        raise ConfigError("a race is judged on held-out images: use --held-out 5000 or another number")
-    advance = step_by_shape(parts.algorithm, compile_step if config.compile else lambda step: step)
-
-    def step(state: State, number: int) -> State:
-        return advance(state, parts.batches(number), parts.streams)[0]
-
-    def bound(params: Params) -> float:
-        key = random.fold_in(parts.streams.evaluation, 0)
-        return evaluate_elbo(parts.vae, params, held_out.images, parts.protocol, key, draws=1).elbo
-
-    estimator = CATALOGUE[config.estimator].make()
-    state = initial_state(parts)
-    q = parts.vae.posterior(state.params, parts.dataset.train.images[:1].float(), None)
-    return Runner(state, step, bound, estimator.evaluations(q, config.samples))
-
-
-def _admit(folder: Path, config: TrainConfig, steps: int, every: int) -> None:
-    """Say what race is in the folder, or see that it is this one."""
-    neutral = replace(config, estimator="rloo", samples=2, learning_rate=1.0, weight_decay=0.0, key=0)
-    said = {"config": to_toml(neutral), "weight_decay": config.weight_decay, "steps": steps, "every": every}
+    course = Course(config, legs, distance.steps, distance.bound_samples)
     folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder):
+        _admit(folder, config, distance)
+        try:
+            for leg in legs:
+                yield leg, _curve(leg, course, folder, distance, progress)
+        except KeyboardInterrupt as fault:
+            raise Interrupted(f"stopped; the same command goes on with what is in {folder}", signal.SIGINT) from fault
+
+
+def _curve(leg: Leg, course: Course, folder: Path, distance: Distance, progress: Progress) -> Curve:
+    file, underway = folder / f"{leg.estimator}-{leg.samples}-{leg.learning_rate}-{leg.key}.json", folder / UNDERWAY
+    if file.exists():
+        progress(leg, distance.steps)
+        return _read(file)
+    runner = course.runner(leg)
+
+    def keep(reached: Underway) -> None:
+        write_atomic(underway, seal(reached.state, {"leg": list(leg), "points": _as_lists(reached.points)}))
+        progress(leg, reached.points[-1].step)
+
+    since = _taken_up(underway, leg, runner)
+    progress(leg, since.points[-1].step if since else 0)
+    curve = run(runner, distance.steps, distance.every, since, keep)
+    content = {"evaluations": list(curve.evaluations), "test": _finite(curve.test), "points": _as_lists(curve.points)}
+    write_atomic(file, as_json(leg._asdict() | content))
+    underway.unlink(missing_ok=True)
+    progress(leg, distance.steps)
+    return curve
+
+
+def _taken_up(file: Path, leg: Leg, runner: Runner) -> Underway | None:
+    """Where the leg was left, if it is the one that was under way."""
+
+    def parse(record: Any) -> tuple[Leg, list[Point]]:
+        return Leg(*record["leg"]), _as_points(record["points"])
+
+    try:
+        stored, (other, points) = unseal(file, "leg under way", parse)
+    except FileNotFoundError:
+        return None
+    except BrokenError as fault:
+        raise RunError(f"{file} {fault}: delete it to begin that leg again") from fault
+    if other != leg:
+        return None
+    return Underway(
+        tree.map(lambda leaf, like: leaf.to(like), tree.from_names(stored, runner.state), runner.state), points
+    )
+
+
+def _admit(folder: Path, config: TrainConfig, distance: Distance) -> None:
+    """Say what race is in the folder, or see that it is this one."""
+    shared = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in APART}
+    now = {"settings": shared, **distance._asdict()}
+    here = environment(config.device, random.GENERATOR)
     file = folder / SETTINGS
-    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != said:
-        raise ConfigError(f"{folder} holds a race with other settings: give the same ones to go on, or another --out")
-    write_atomic(file, as_json(said))
-
-
-def _write(file: Path, leg: Leg, curve: Curve) -> None:
-    points = [[p.step, p.seconds, p.bound if math.isfinite(p.bound) else None] for p in curve.points]
-    write_atomic(file, as_json({**leg._asdict(), "evaluations": list(curve.evaluations), "points": points}))
+    if not file.exists():
+        write_atomic(file, as_json(now | {"environment": here}))
+        return
+    try:
+        then = json.loads(file.read_text(encoding="utf-8"))
+        there, before = then.pop("environment"), then.pop("settings") | then
+    except (ValueError, LookupError, AttributeError, TypeError) as fault:
+        raise RunError(f"{file} is damaged: choose another --out") from fault
+    for name, value in (now.pop("settings") | now).items():
+        if before.get(name) != value:
+            raise ConfigError(
+                f"{folder} holds a race whose {name} is {before.get(name)}, not {value}: give the same settings to go "
+                "on with it, or another --out"
+            )
+    if found := differences(there, here):
+        print(f"going on, but perhaps not to the bit: {'; '.join(found)}", file=sys.stderr)
 
 
 def _read(file: Path) -> Curve:
-    content = json.loads(file.read_text(encoding="utf-8"))
-    points = [Point(step, seconds, math.nan if bound is None else bound) for step, seconds, bound in content["points"]]
-    return Curve(points, Evaluations(*content["evaluations"]))
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        test = math.nan if content["test"] is None else content["test"]
+        return Curve(_as_points(content["points"]), Evaluations(*content["evaluations"]), test)
+    except (ValueError, LookupError, TypeError) as fault:
+        raise RunError(f"{file} is damaged: delete it to run that leg again") from fault
+
+
+def _as_lists(points: list[Point]) -> list[list[Any]]:
+    return [[point.step, point.seconds, _finite(point.bound)] for point in points]
+
+
+def _as_points(lists: list[list[Any]]) -> list[Point]:
+    return [Point(step, seconds, math.nan if bound is None else bound) for step, seconds, bound in lists]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -3,13 +3,13 @@
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from vae_fn import random, tree
 from vae_fn.run.assemble import Parts, assemble
 from vae_fn.run.checkpoints import Record, checkpoints, forget_after, read_checkpoint
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig, from_toml, to_toml
+from vae_fn.run.environment import differences
 from vae_fn.run.folder import NONFINITE, RunError, hold, read_config, run_of, saved_steps, sweep, write_atomic
 from vae_fn.run.metrics import keep_rows
 from vae_fn.run.train import beginning, carry_on, initial_state
@@ -18,9 +18,6 @@ from vae_fn.training.loop import Progress, begin
 FREE = ("data", "tensorboard", "checkpoint_every", "keep_last", "keep_best", "compile", "device")
 """Settings that may differ in a resumed run: `data` may lie elsewhere, for its checksum is compared; `compile` and
 `device` change the numbers by rounding."""
-
-INCIDENTAL = ("command",)
-"""What an environment says that no number depends on."""
 
 
 def resume(place: Path, config: TrainConfig, *, exact: bool = False, quiet: bool = False) -> Path:
@@ -90,26 +87,14 @@ def _check_environment(run: Path, then: Record, now: Record, exact: bool) -> Non
             f"{run} drew its random numbers with {then.environment['generator']}, here there is "
             f"{now.environment['generator']}: resume it with torch {then.environment['torch']}, as it was made"
         )
-    differences = [
-        f"{name} was {_short(then.environment.get(name))} and is {_short(value)}"
-        for name, value in now.environment.items()
-        if name not in INCIDENTAL and then.environment.get(name) != value
-    ]
-    if differences and exact:
-        raise RunError(f"not exact: {'; '.join(differences)}: restore that, or leave --exact out")
-    if differences:
-        print(f"resumed, but perhaps not to the bit: {'; '.join(differences)}", file=sys.stderr)
+    found = differences(then.environment, now.environment)
+    if found and exact:
+        raise RunError(f"not exact: {'; '.join(found)}: restore that, or leave --exact out")
+    if found:
+        print(f"resumed, but perhaps not to the bit: {'; '.join(found)}", file=sys.stderr)
 
 
 def _say_what_was_lost(run: Path, done: int) -> None:
     if ahead := [step for step in saved_steps(run / NONFINITE) if step > done]:
         step = min(ahead)
         print(f"step {step} was not finite: `vae-fn replay {run} --step {step}` takes it apart", file=sys.stderr)
-
-
-def _short(value: Any) -> str:
-    return (
-        str(value.get("commit", value))[:12] + ("+" if value.get("dirty") else "")
-        if isinstance(value, dict)
-        else str(value)
-    )

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from vae_fn import tree
 from vae_fn.random import Streams
 from vae_fn.training.batches import Batches
-from vae_fn.training.nonfinite import Run, all_finite, first_nonfinite
-from vae_fn.training.step import Info, State
+from vae_fn.training.nonfinite import all_finite, first_nonfinite
+from vae_fn.training.step import Info, Run, State
 
 
 class Progress(NamedTuple):

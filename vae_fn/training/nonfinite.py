@@ -1,8 +1,5 @@
 """Whether what steps gave and left is finite, and which of them was the first that was not."""
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -10,11 +7,8 @@ from torch import Tensor
 from vae_fn import tree
 from vae_fn.random import Streams
 from vae_fn.training.batches import Batches
-from vae_fn.training.step import Batch, Info, State
+from vae_fn.training.step import Batch, Run, State
 from vae_fn.types import Tree
-
-Run: TypeAlias = Callable[[State, Batch, Streams], tuple[State, Info]]
-"""A step that draws its own noise, as from `step_by_shape`."""
 
 
 class NonFiniteStep(Exception):

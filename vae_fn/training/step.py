@@ -5,7 +5,7 @@ the loss's mean gradient, clipped -> the optimizer.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -53,6 +53,10 @@ class Info(NamedTuple):
     reconstruction: Float[Tensor, ""]
     kl: Float[Tensor, ""]
     grad_norm: Float[Tensor, ""]
+
+
+Run: TypeAlias = Callable[[State, Batch, Streams], tuple[State, Info]]
+"""A step that draws its own noise, as from `step_by_shape`."""
 
 
 class Algorithm(NamedTuple):
@@ -148,31 +152,38 @@ def draw_noise(streams: Streams, step: Int[Tensor, ""], specs: dict[str, Tree], 
     return {name: random.draw(keys[name], spec, dtype) for name, spec in specs.items()}
 
 
-def step_by_shape(
-    algorithm: Algorithm, edge: Callable = lambda step: step
-) -> Callable[[State, Batch, Streams], tuple[State, Info]]:
+def step_by_shape(algorithm: Algorithm, edge: Callable = lambda step: step) -> Run:
     """The step that draws its own noise, one function for each shape of a batch, each passed through `edge`.
 
     `edge` is where compiling happens (`compile_step`): a full batch and the short last one are two programs of fixed
     shapes, and neither is ever compiled again.
     """
+    return shared_steps(edge)(algorithm)
+
+
+def shared_steps(edge: Callable = lambda step: step) -> Callable[[Algorithm], Run]:
+    """`step_by_shape` of algorithms that differ in the values of tensors alone, such as their learning rates.
+
+    All run one program for each shape. An algorithm's own step is an argument of it: `torch.compile` looks at the code
+    of that and the shapes of the tensors in it, and takes their values as inputs.
+    """
     by_shape: dict[tuple[Shape, ...], Callable] = {}
 
-    def run(state: State, batch: Batch, streams: Streams) -> tuple[State, Info]:
-        shapes = tuple(tuple(leaf.shape) for leaf in tree.leaves(batch))
-        if shapes not in by_shape:
-            by_shape[shapes] = edge(_keyed(algorithm, batch))
-        return by_shape[shapes](state, batch, streams)
+    def of(algorithm: Algorithm) -> Run:
+        def run(state: State, batch: Batch, streams: Streams) -> tuple[State, Info]:
+            shapes = tuple(tuple(leaf.shape) for leaf in tree.leaves(batch))
+            if shapes not in by_shape:
+                by_shape[shapes] = edge(_keyed(algorithm.noise_like(batch)))
+            return by_shape[shapes](state, batch, streams, algorithm.step)
 
-    return run
+        return run
+
+    return of
 
 
-def _keyed(algorithm: Algorithm, example: Batch) -> Callable[[State, Batch, Streams], tuple[State, Info]]:
-    specs = algorithm.noise_like(example)
-
-    def keyed(state: State, batch: Batch, streams: Streams) -> tuple[State, Info]:
-        noise = draw_noise(streams, state.step, specs, torch.float32)
-        return algorithm.step(state, batch, noise)
+def _keyed(specs: dict[str, Tree]) -> Callable[..., tuple[State, Info]]:
+    def keyed(state: State, batch: Batch, streams: Streams, step: Callable) -> tuple[State, Info]:
+        return step(state, batch, draw_noise(streams, state.step, specs, torch.float32))
 
     return keyed
 

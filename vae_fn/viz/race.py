@@ -8,9 +8,13 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from vae_fn.lab.race import Curve, Leg
-from vae_fn.viz.style import new_figure, styled
+from vae_fn.viz.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, new_figure, styled
 
 AXES = ("training steps", "seconds of training", "evaluations of f per image")
+
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+
+DASHES = ("-", "--", ":", "-.")
 
 
 class Curves(NamedTuple):
@@ -38,21 +42,28 @@ def curves_of(curves: Mapping[Leg, Curve]) -> dict[str, Curves]:
 
 
 @styled
-def race_figure(curves: Mapping[str, Curves]) -> Figure:
-    """Three panels: the mean over the keys, and a band from the lowest to the highest of them."""
+def race_figure(curves: Mapping[str, Curves], bound: str = "ELBO") -> Figure:
+    """Three panels: the mean over the keys, and a band from the lowest to the highest of them.
+
+    Args:
+        curves: by what the legend says.
+        bound: what was looked at.
+    """
     figure = new_figure(
         "Race of gradient estimators",
-        "ELBO of held-out images while training, each estimator at its own best learning rate. Lines are means over "
-        "keys, bands reach from the lowest to the highest key. An evaluation is a forward or a backward pass of the "
-        "likelihood. The vertical axis fits what comes after the first tenth of the way.",
+        f"{bound} of held-out images while training, each estimator at its own best learning rate, chosen by the mean "
+        "over keys at the end of these curves. Lines are means over keys, bands reach from the lowest to the highest "
+        "key. An evaluation is a forward or a backward pass of the likelihood. Seconds are those of training steps "
+        "alone. The vertical axis fits what comes after the first tenth of the way.",
         height=4.6,
     )
     panels = figure.subplots(1, 3, sharey=True)
-    for name, each in curves.items():
+    for number, (name, each) in enumerate(curves.items()):
+        look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
         across = (each.steps, np.nanmean(each.seconds, 0), each.steps * each.per_step)
         for axes, x in zip(panels, across, strict=True):
-            (line,) = axes.plot(x, each.bounds.mean(0), label=name, linewidth=1.2)
-            axes.fill_between(x, each.bounds.min(0), each.bounds.max(0), color=line.get_color(), alpha=0.2, linewidth=0)
+            axes.plot(x, each.bounds.mean(0), label=name, **look)
+            axes.fill_between(x, each.bounds.min(0), each.bounds.max(0), color=look["color"], alpha=0.2, linewidth=0)
     for axes, text in zip(panels, AXES, strict=True):
         axes.set_xlabel(text)
         axes.set_xlim(left=0)
@@ -61,7 +72,7 @@ def race_figure(curves: Mapping[str, Curves]) -> Figure:
     if late.size:
         margin = 0.04 * np.ptp(late) + 1e-6
         panels[0].set_ylim(late.min() - margin, late.max() + margin)
-    panels[0].set_ylabel("validation ELBO (nats per image)")
+    panels[0].set_ylabel(f"validation {bound} (nats per image)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize="small")
     return figure
 
