@@ -19,6 +19,7 @@ def raced():
     return {
         Leg("rloo", 2, 0.1, 0): curve([-9.0, -5.0, -4.0]),
         Leg("rloo", 2, 0.1, 1): curve([-9.0, -7.0, -2.0], speed=3.0),
+        Leg("rloo", 2, 0.1, 2): curve([-9.0, -6.0, -3.0], speed=2.0),
         Leg("disarm", 1, 0.2, 0): curve([-9.0, -6.0, -5.0]),
     }
 
@@ -40,6 +41,11 @@ def test_the_band_reaches_from_the_lowest_to_the_highest_key():
         for x, low, high in zip(axes.get_lines()[0].get_xdata(), [-9, -7, -4], [-9, -5, -2], strict=True):
             there = corners[np.isclose(corners[:, 0], x), 1]
             assert (there.min(), there.max()) == (low, high)
+
+
+def test_a_key_that_met_a_busy_machine_does_not_move_the_seconds():
+    busy = raced() | {Leg("rloo", 2, 0.1, 1): curve([-9.0, -7.0, -2.0], speed=300.0)}
+    assert np.array_equal(drawn(race_figure(curves_of(busy)))[1]["rloo, K=2, rate 0.1"][:, 0], [0, 2, 4])
 
 
 def test_where_a_leg_was_lost_its_estimator_is_drawn_no_further():

@@ -216,7 +216,7 @@ def _table(found: "Sequence[Standing]", options: RaceOptions) -> str:
         f"bound: {_bound_name(options.bound_samples)} of the held-out images in nats, mean over {keys} "
         f"key{'s' * (keys != 1)}, which chose the rate; spread: standard\ndeviation over them; test: the same of the "
         "test images, which chose nothing; evaluations of f, forward + backward,\nfor one image and step; seconds of "
-        "training, without compiling and looking."
+        "training without compiling and looking, median over keys."
     )
     edge = "\n* at the edge of the rates that were tried: a better one may lie beyond." * any(s.at_edge for s in found)
     return f"{tabulate(rows, headers, disable_numparse=True, stralign='right')}\n{note}{edge}"

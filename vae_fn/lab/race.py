@@ -90,7 +90,7 @@ class Standing(NamedTuple):
         bound: at the end, the mean over the keys.
         spread: the standard deviation over the keys.
         test: the bound of test data, the mean over the keys.
-        seconds: of training, the mean over the keys.
+        seconds: of training, the median over the keys: a machine that is busy for a while does not move it.
         evaluations: of f for one datum and step.
         at_edge: whether the best rate is the smallest or largest of several, so that a better one may lie beyond.
     """
@@ -165,7 +165,7 @@ def _standing(estimator: str, samples: int, curves: Mapping[Leg, Curve]) -> Stan
     rate = max(by_rate, key=lambda rate: statistics.fmean(map(_final, by_rate[rate])))
     finals = [_final(curve) for curve in by_rate[rate]]
     spread = statistics.stdev(finals) if len(finals) > 1 and all(map(math.isfinite, finals)) else math.nan
-    seconds = statistics.fmean(curve.points[-1].seconds for curve in by_rate[rate])
+    seconds = statistics.median(curve.points[-1].seconds for curve in by_rate[rate])
     rates: Sequence[float] = list(by_rate)
     at_edge = len(rates) > 1 and rate in (rates[0], rates[-1])
     test, evaluations = statistics.fmean(curve.test for curve in by_rate[rate]), by_rate[rate][0].evaluations
