@@ -35,7 +35,7 @@ EVENTS = {Bernoulli: (2,), Categorical: (2, 3), Normal: (2,)}
 def family_of(kind: type, raw: torch.Tensor) -> Family:
     """A distribution of a kind from `(*b, 6)` numbers."""
     if kind is Normal:
-        return Normal(raw[..., :2], raw[..., 2:4].exp())
+        return Normal(raw[..., :2], raw[..., 2:4].tanh().exp())
     return Categorical(raw.unflatten(-1, (2, 3))) if kind is Categorical else Bernoulli(raw[..., :2])
 
 

@@ -38,7 +38,7 @@ SATURATED = 7.0
 """The log of t w beyond which exp(-t w) is 0 in float64."""
 
 
-WIDEST = 5_000.0
+WIDEST = 20_000.0
 """The most nats below their mean to which log-weights may reach."""
 
 
