@@ -1,5 +1,6 @@
 """A run that is killed at any moment and resumed ends with the bits of one that was not."""
 
+import itertools
 import os
 import random
 import signal
@@ -47,13 +48,14 @@ def metrics(run):
 
 def test_killed_at_random_moments(tmp_path, reference):
     args, run = begin(tmp_path)
-    kills = []
+    kills, names = [], (f"small-{number}" for number in itertools.count(2))
     while len(kills) < KILLS:
-        if kill_at_random(start(*args), run):
+        killed = kill_at_random(start(*args), run)
+        if killed and not (run / "summary.json").exists():
             kills.append(metrics(run)[-1]["step"])
         else:  # it reached its end before it was killed often enough: another one takes the rest
             check_equal(run, reference)
-            run = run.with_name(f"small-{len(kills)}")
+            run = run.with_name(next(names))
         going_on = run.exists() and not (run / "summary.json").exists()
         args = ["train", "--resume", run] if going_on else ["train", *options(tmp_path, name=run.name)]
     print("killed after steps", kills)
