@@ -8,9 +8,9 @@ from vae_fn.cli.given import subject_of
 from vae_fn.cli.locate import locate, reported
 from vae_fn.cli.parse import UsageError, did_you_mean
 from vae_fn.errors import UserError
+from vae_fn.gradients.estimator import TARGETS
 from vae_fn.gradients.estimators import CATALOGUE
 from vae_fn.lab import Contender, contender
-from vae_fn.lab.contenders import TARGETS
 from vae_fn.lab.subject import Subject, dtype_of
 from vae_fn.run.places import Place
 

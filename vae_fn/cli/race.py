@@ -31,7 +31,12 @@ INSTEAD = {
     "--epochs": "--steps",
     "--log-every": "--every",
     **dict.fromkeys(("--runs-dir", "--name"), "--out"),
-    **dict.fromkeys(("--checkpoint-every", "--keep-last"), "nothing: a race that is stopped goes on by itself"),
+    **dict.fromkeys(
+        ("--checkpoint-every", "--keep-last", "--keep-best", "--no-keep-best"),
+        "nothing: a race that is stopped goes on by itself",
+    ),
+    **dict.fromkeys(("--tensorboard", "--no-tensorboard"), "nothing: a race draws its own figure"),
+    **dict.fromkeys(("--skip-nonfinite", "--no-skip-nonfinite"), "nothing: a leg that is lost ends, and is told"),
 }
 """Options of `vae-fn train` that each leg has its own of, or that mean nothing here, and what to use."""
 

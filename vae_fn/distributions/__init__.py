@@ -1,5 +1,7 @@
 """Families of distributions as NamedTuples of tensors, and the divergences between them."""
 
+from vae_fn.distributions.batches import batch_shape as batch_shape
+from vae_fn.distributions.batches import over_batch as over_batch
 from vae_fn.distributions.bernoulli import Bernoulli as Bernoulli
 from vae_fn.distributions.categorical import Categorical as Categorical
 from vae_fn.distributions.central import central as central

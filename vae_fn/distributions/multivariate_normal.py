@@ -21,6 +21,7 @@ class MultivariateNormal(NamedTuple):
     scale_tril: Float[Tensor, "*b d d"]
 
     event_ndim = 1
+    leaf_ndims = (1, 2)
 
     @property
     def mean(self) -> Float[Tensor, "*b d"]:

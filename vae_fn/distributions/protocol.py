@@ -45,7 +45,8 @@ class Distribution(Protocol):
 class Family(Distribution, Protocol):
     """A distribution of one array with a mean in closed form: what heads make, and layers are made of.
 
-    One more method where it exists: `noise_of(value)` of a family whose noise can be recovered from a value.
+    One more method where it exists: `noise_of(value)` of a family whose noise can be recovered from a value. One more
+    constant where they are not all those of the event: `leaf_ndims`, the axes of each tensor without the batch.
     """
 
     @property

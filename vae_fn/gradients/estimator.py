@@ -12,6 +12,9 @@ from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.wires import Info, Pulled, Rule
 from vae_fn.types import Params, Tree
 
+TARGETS = ("the ELBO", "the K-sample bound")
+"""What an estimator can be unbiased for."""
+
 Latents = Literal["continuous", "discrete", "any"]
 
 

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from vae_fn import tree
-from vae_fn.distributions import has_closed_form, kl
-from vae_fn.gradients.estimator import Estimator
+from vae_fn.distributions import has_closed_form
+from vae_fn.gradients.estimator import TARGETS, Estimator
 from vae_fn.gradients.estimators import CATALOGUE
 from vae_fn.gradients.problem import Problem
+from vae_fn.models.objectives import penalty
 from vae_fn.types import Params
-
-TARGETS = ("the ELBO", "the K-sample bound")
-"""What an estimator can be held against."""
 
 
 class Contender(NamedTuple):
@@ -68,7 +66,7 @@ def with_closed_kl(problem: Problem) -> Problem:
     prior = problem.p
     if prior is None:
         raise ValueError("this problem has no sampled KL: pose it with a prior")
-    return Problem(problem.q, problem.f, exact=lambda params, q: -problem.beta * kl(q, prior(params)))
+    return Problem(problem.q, problem.f, exact=lambda params, q: -penalty(q, prior(params), problem.beta))
 
 
 def _with_closed_kl(pose: Callable[[Any], Problem]) -> Callable[[Any], Problem]:

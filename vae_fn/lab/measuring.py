@@ -47,6 +47,9 @@ class Settings(NamedTuple):
 
 DEFAULT = Settings()
 
+CHILD = -1
+"""Which child of the key is drawn from: not those of a problem whose data come from the same seed."""
+
 
 class Measurement(NamedTuple):
     """Rows; and the oracle by target and samples, or why there is none."""
@@ -87,7 +90,7 @@ def measure(
         raise ValueError(
             f"{settings.draws} draws of {_count(x)} data leave fewer than two for each: draw more, or use fewer data"
         )
-    oracles, rows = Oracles(posed, params, x), []
+    oracles, rows, key = Oracles(posed, params, x), [], random.fold_in(key, CHILD)
     for contender in contenders:
         subject = Subject(contender, contender.posing(posed.pose, x, params), params)
         subject = subject.warmed_up(x, random.fold_in(key, -1), settings.warm_up)

@@ -12,13 +12,17 @@ from tests.gradients.estimators.stirred import SCORES, at_state, decayed_mean, s
 from tests.gradients.references import assert_same, gradient
 from tests.models.toys import bits, learned_prior, normals, parameters, small_vae
 from vae_fn import random, tree
+from vae_fn.distributions import MultivariateNormal
 from vae_fn.gradients import elbo_problem, elbo_sampled_problem
 from vae_fn.gradients.estimators import nvil, reinforce, reinforce_moving_average, reinforce_optimal, rloo
+from vae_fn.gradients.estimators.baselines import features
+from vae_fn.gradients.estimators.perceptron import perceptron
 from vae_fn.gradients.estimators.reinforce import SecondMoments
 from vae_fn.gradients.oracles.moments import moments
 from vae_fn.gradients.oracles.nodes import enumerate_states
 from vae_fn.gradients.published import GaussianCosts
 from vae_fn.models import heads
+from vae_fn.models.initial import uniform_fan_in
 from vae_fn.optimization.optimizers import sgd
 from vae_fn.verify.estimators.settings import Setting
 from vae_fn.verify.estimators.unbiased import integrated as integrated_at
@@ -289,3 +293,18 @@ def test_optimal_baselines_of_full_covariances_are_kept_in_their_dtype():
     state = reinforce_optimal().init(problem, params)
     found = reinforce_optimal().estimate(problem, params, normals(1, 5, 3, 2), state)
     assert {leaf.dtype for leaf in tree.leaves((state, found.state))} == {torch.float64}
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_a_covariance_shared_by_the_batch_is_each_examples(batch):
+    """Also where the batch is as large as the event, and axes cannot be told by their lengths."""
+    lower = torch.tensor([[1.0, 0.0], [0.5, 2.0]])
+    q = MultivariateNormal(torch.zeros(batch, 2), lower)
+    assert torch.equal(features(q), torch.cat([torch.zeros(batch, 2), lower.flatten().expand(batch, 4)], 1))
+
+
+def test_a_network_for_a_baseline_has_no_key_of_a_run():
+    """A run of the same seed draws from other keys."""
+    taken = random.split(random.key(0), len(random.Streams._fields))
+    drawn = perceptron(0, 3)["hidden"]["bias"]
+    assert not any(torch.equal(drawn, uniform_fan_in(3)(key, drawn.shape)) for key in taken)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_fn import tree
-from vae_fn.distributions import Distribution
+from vae_fn.distributions import Distribution, batch_shape
 from vae_fn.gradients.estimators.layering import as_layers
 from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.wires import Pulled, Rule, pull
@@ -62,26 +62,17 @@ def first_layer(q: Distribution) -> Any:
     return as_layers(q).first
 
 
-def batch_of(family: Any) -> Shape:
-    """The batch shape of a family."""
-    shape = family.noise_like().shape
-    return shape[: len(shape) - family.event_ndim]
-
-
 def spread(family: Any, shape: Shape) -> Any:
     """The family with every tensor expanded to this batch shape, before the axes of its event."""
-    own = len(batch_of(family))
-
-    def one(leaf: Tensor) -> Tensor:
-        event = max(family.event_ndim, leaf.ndim - own)  # a covariance has one axis more than its event
-        return leaf.expand(*shape, *leaf.shape[leaf.ndim - event :])
-
-    return tree.map(one, family)
+    ndims = getattr(family, "leaf_ndims", (family.event_ndim,) * len(family))
+    return type(family)(
+        *(leaf.expand(*shape, *leaf.shape[leaf.ndim - ndim :]) for leaf, ndim in zip(family, ndims, strict=True))
+    )
 
 
 def features(family: Any) -> Float[Tensor, "*b n"]:
     """The tensors of a family, one vector for each example."""
-    batch = batch_of(family)
+    batch = batch_shape(family)
     return torch.cat([leaf.flatten(len(batch)) for leaf in tree.leaves(spread(family, batch))], -1)
 
 

@@ -6,8 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_fn import tree
+from vae_fn.distributions import batch_shape, over_batch
 from vae_fn.gradients.estimator import Estimator, Evaluations
-from vae_fn.gradients.estimators.baselines import batch_of, first_layer
 from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.surrogate import Place, Seen, from_surrogate, weigh
 from vae_fn.types import Tree
@@ -45,12 +45,8 @@ def over_states(problem: Problem, live: Place, held: Place, noise: Tree) -> tupl
 
 def _states(q: Any) -> Tree:
     """All states, for every example: `(n, *batch, *event)`."""
-    batch = batch_of(first_layer(q))
-
-    def one(states: Tensor) -> Tensor:
-        return states.reshape(len(states), *(1,) * len(batch), *states.shape[1:]).expand(-1, *batch, *states.shape[1:])
-
-    return tree.map(one, q.states())
+    batch = batch_shape(q)
+    return tree.map(lambda states, n: over_batch(states, n, batch), q.states(), q.event_ndim)
 
 
 def _count(q: Any) -> int:

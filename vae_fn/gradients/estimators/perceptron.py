@@ -12,10 +12,13 @@ from vae_fn.types import Params
 UNITS = 32
 """Hidden units."""
 
+CHILD = -1
+"""Which child of the seed's key: not those of a run that has the same seed."""
+
 
 def perceptron(seed: int, inputs: int) -> Params:
     """The first parameters: `nn.Linear`'s law for the hidden layer, zeros after it."""
-    weight, bias = random.split(random.key(seed))
+    weight, bias = random.split(random.fold_in(random.key(seed), CHILD))
     law = uniform_fan_in(inputs)
     return {
         "hidden": {"weight": law(weight, (UNITS, inputs)), "bias": law(bias, (UNITS,))},

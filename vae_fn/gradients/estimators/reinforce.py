@@ -16,13 +16,12 @@ import torch
 from torch import Tensor, func
 
 from vae_fn import tree
-from vae_fn.distributions import Distribution
+from vae_fn.distributions import Distribution, batch_shape
 from vae_fn.gradients.coefficients import from_coefficients
 from vae_fn.gradients.estimator import Estimate, Estimator
 from vae_fn.gradients.estimators import perceptron
 from vae_fn.gradients.estimators.baselines import (
     Running,
-    batch_of,
     check_decay,
     decayed,
     features,
@@ -202,7 +201,7 @@ def _families(q: Distribution, z: Tree) -> tuple:
 
 def _events(q: Distribution) -> tuple:
     """The tensors of each layer for one sample of one example."""
-    batch = batch_of(first_layer(q))
+    batch = batch_shape(q)
     noise = tree.map(lambda spec: tree.leaves(q)[0].new_zeros(spec.shape), q.noise_like((1,)))
     families = _families(q, q.sample(noise))
     return tuple(

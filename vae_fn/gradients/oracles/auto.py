@@ -1,13 +1,14 @@
 """The oracle of a problem, chosen by what it is."""
 
 from vae_fn.distributions import is_discrete
+from vae_fn.gradients.estimator import TARGETS
 from vae_fn.gradients.oracles import enumeration, importance, quadratic, quadrature, wake
 from vae_fn.gradients.oracles.exact import Exact
 from vae_fn.gradients.oracles.weighing import latents
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params
 
-TARGETS = ("the ELBO", "the K-sample bound", "the wake phase")
+KNOWN = (*TARGETS, "the wake phase")
 """What there are oracles of: the first two are what an estimator can be `unbiased_for`."""
 
 
@@ -35,7 +36,7 @@ def exact(
     if target == "the wake phase":
         return wake.phase(problem, params, samples, order)
     if target != "the ELBO":
-        raise ValueError(f"there is no oracle of {target!r}: ask for {', '.join(map(repr, TARGETS))}")
+        raise ValueError(f"there is no oracle of {target!r}: ask for {', '.join(map(repr, KNOWN))}")
     q = problem.q(params)
     if is_discrete(q):
         return enumeration.elbo(problem, params)

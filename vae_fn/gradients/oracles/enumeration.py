@@ -6,9 +6,9 @@ Of layers, a state is one of all layers together, weighed by the product of its 
 from typing import Any
 
 from vae_fn import tree
-from vae_fn.distributions import Bernoulli, Categorical, Distribution, is_discrete
+from vae_fn.distributions import Bernoulli, Categorical, Distribution, batch_shape, is_discrete, over_batch
 from vae_fn.gradients.oracles.exact import Exact, refined
-from vae_fn.gradients.oracles.weighing import PerNode, Support, batch_shape, integrate, mean, over_batch
+from vae_fn.gradients.oracles.weighing import PerNode, Support, integrate, mean
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Tree
 

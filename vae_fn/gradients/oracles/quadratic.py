@@ -12,22 +12,11 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from vae_fn import random
-from vae_fn.distributions import Distribution
+from vae_fn.distributions import Distribution, batch_shape, over_batch
 from vae_fn.gradients.oracles import mellin
 from vae_fn.gradients.oracles.exact import Exact, refined
 from vae_fn.gradients.oracles.forms import Form, Table, basis_of, exponents, form_of, gap, log_moment, mean, points
-from vae_fn.gradients.oracles.weighing import (
-    Averaged,
-    PerNode,
-    Support,
-    Target,
-    batch_shape,
-    integrate,
-    latents,
-    over_batch,
-    table,
-    vjp,
-)
+from vae_fn.gradients.oracles.weighing import Averaged, PerNode, Support, Target, integrate, latents, table, vjp
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Tree
 

@@ -8,19 +8,10 @@ import math
 from collections.abc import Iterator
 
 from vae_fn import tree
-from vae_fn.distributions import Distribution, is_discrete
+from vae_fn.distributions import Distribution, batch_shape, is_discrete, over_batch
 from vae_fn.gradients.oracles.exact import Exact, refined
 from vae_fn.gradients.oracles.nodes import Nodes, rising
-from vae_fn.gradients.oracles.weighing import (
-    PerNode,
-    Support,
-    batch_shape,
-    integrate,
-    latents,
-    mean,
-    one_event,
-    over_batch,
-)
+from vae_fn.gradients.oracles.weighing import PerNode, Support, integrate, latents, mean, one_event
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Shape, Tree
 

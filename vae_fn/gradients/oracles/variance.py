@@ -8,12 +8,11 @@ those that are piecewise constant agree at orders 1 and 2.
 from collections.abc import Callable, Iterator
 
 from vae_fn import tree
-from vae_fn.distributions import Bernoulli, is_discrete
+from vae_fn.distributions import Bernoulli, batch_shape, is_discrete
 from vae_fn.gradients.estimator import Estimator
 from vae_fn.gradients.estimators.layering import zeros
 from vae_fn.gradients.oracles.moments import Moments, changes, moments
 from vae_fn.gradients.oracles.nodes import LIMIT, Nodes, enumerate_states, rising
-from vae_fn.gradients.oracles.weighing import batch_shape
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Tree
 

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
 from vae_fn import tree
-from vae_fn.distributions import Distribution
+from vae_fn.distributions import Distribution, batch_shape
 from vae_fn.gradients.oracles.exact import Computation
 from vae_fn.gradients.oracles.nodes import dimensions
 from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.wires import log_joint, log_weights_of, vjp
 from vae_fn.random import Noise
-from vae_fn.types import Params, Shape, Tree
+from vae_fn.types import Params, Tree
 
 PerNode = Float64[Tensor, " n *b"]
 
@@ -62,12 +62,6 @@ Target = Callable[[PerNode, PerNode], Averaged]
 def mean(log_weights: PerNode, weights: PerNode) -> Averaged:
     """E log w: the ELBO."""
     return Averaged((weights * log_weights).sum(0), weights, log_weights)
-
-
-def batch_shape(q: Distribution) -> Shape:
-    """The batch of q, from shapes alone."""
-    spec, event_ndim = tree.leaves(q.noise_like())[0], tree.leaves(q.event_ndim)[0]
-    return spec.shape[: len(spec.shape) - event_ndim]
 
 
 def one_event(q: Distribution) -> Tree:
@@ -139,12 +133,6 @@ def double(q: Distribution) -> Distribution:
                 f"oracles compute in float64, not {leaf.dtype}: pose the problem on float64 data and params"
             )
     return q
-
-
-def over_batch(values: Float[Tensor, " n *s"], event_ndim: int, batch: Shape) -> Float[Tensor, "n ..."]:
-    """Values `(n, *event)` as `(n, *b, *event)`, the same for all examples."""
-    event = values.shape[values.ndim - event_ndim :]
-    return values.reshape(len(values), *(1,) * len(batch), *event).expand(len(values), *batch, *event)
 
 
 def _weigh(problem: Problem, params: Params, q: Distribution, support: Support, rows: slice) -> tuple[PerNode, PerNode]:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from vae_fn import tree
+from vae_fn.distributions import batch_shape
 from vae_fn.gradients import Coefficients, Estimator, Problem, from_coefficients
 from vae_fn.gradients.estimator import Estimate
-from vae_fn.gradients.oracles.weighing import batch_shape
 from vae_fn.types import Params, Tree
 
 
