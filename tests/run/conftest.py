@@ -1,11 +1,23 @@
-"""Stopping a run in this process."""
+"""Signals, and stopping a run in this process."""
 
 import os
 import signal
 
 import pytest
 
+from vae_fn.run.interrupts import SIGNALS
 from vae_fn.run.recorder import Recorder
+
+
+@pytest.fixture(autouse=True)
+def heeded_signals():
+    """Signals are heeded here and in new processes, also where a shell or nohup ignores them for all it starts."""
+    ignored = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) is signal.SIG_IGN}
+    for number in ignored:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in ignored.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
