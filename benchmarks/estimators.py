@@ -21,6 +21,7 @@ from torch import Tensor, func
 from tqdm import tqdm
 
 from vae_fn import models, random, tree
+from vae_fn.compiling import compile_pure
 from vae_fn.data import load_mnist
 from vae_fn.distributions import Normal
 from vae_fn.gradients import elbo_sampled_problem
@@ -30,7 +31,6 @@ from vae_fn.models import VAE
 from vae_fn.models.objectives import log_mean_exp
 from vae_fn.run.environment import environment
 from vae_fn.run.folder import write_atomic
-from vae_fn.training import compile_pure
 from vae_fn.types import Params
 
 SAMPLES, BATCH = 8, 128

@@ -21,13 +21,13 @@ import tutorial_program
 from tqdm import tqdm
 
 from vae_fn import random
+from vae_fn.compiling import compile_step
 from vae_fn.data import load_mnist
 from vae_fn.run.assemble import assemble
 from vae_fn.run.config import PRESETS
 from vae_fn.run.environment import environment
 from vae_fn.run.folder import write_atomic
 from vae_fn.run.train import initial_state
-from vae_fn.training.compiling import compile_step
 from vae_fn.training.step import step_by_shape
 
 Step = Callable[[], None]

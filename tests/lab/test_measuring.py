@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from vae_fn import lab, random, tree
+from vae_fn.compiling import compile_pure
 from vae_fn.gradients import from_coefficients
 from vae_fn.gradients.estimators import importance
 from vae_fn.gradients.oracles.auto import exact
 from vae_fn.gradients.posed import Posed
 from vae_fn.gradients.published.catalogue import PROBLEMS
 from vae_fn.lab import contender, contenders, measuring
-from vae_fn.training import compile_pure
 from vae_fn.verify.problems import bernoulli_decoder
 
 KEY = random.key(7)

@@ -8,7 +8,8 @@ import torch
 from tests.training.poison import CASES, batches, check_equal, donating, start, states, train
 from tests.training.problems import small_vae, streams
 from vae_fn import tree
-from vae_fn.training import Info, compile_step, step_by_shape
+from vae_fn.compiling import compile_step
+from vae_fn.training import Info, step_by_shape
 from vae_fn.training import loop as loop_module
 from vae_fn.training import nonfinite as nonfinite_module
 from vae_fn.training.diagnosis import diagnose, first

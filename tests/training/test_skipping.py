@@ -8,7 +8,8 @@ import torch
 from tests.training.poison import CASES, batches, check_equal, donating, start, train
 from tests.training.problems import streams
 from vae_fn import tree
-from vae_fn.training import compile_step, skipping, step_by_shape
+from vae_fn.compiling import compile_step
+from vae_fn.training import skipping, step_by_shape
 from vae_fn.training.nonfinite import NonFiniteStep, all_finite
 from vae_fn.training.skipping import skip_nonfinite
 

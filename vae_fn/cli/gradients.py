@@ -185,9 +185,9 @@ def _measured(options: Any, place: "Place") -> "tuple[Place, Measurement, list[s
     from vae_fn import random
     from vae_fn.cli.contending import enter
     from vae_fn.cli.locate import reported
+    from vae_fn.compiling import compile_pure
     from vae_fn.lab import Settings, by_leaf, by_network, measure
     from vae_fn.run.assemble import compiler
-    from vae_fn.training.compiling import compile_pure
 
     data = None if place.posed.data is None else place.posed.data[: options.data]
     count = 1 if data is None else len(data)

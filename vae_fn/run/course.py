@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vae_fn import random
+from vae_fn.compiling import compile_step
 from vae_fn.data import Split
 from vae_fn.evaluation import evaluate_bound, evaluate_elbo
 from vae_fn.gradients.estimators import CATALOGUE
@@ -27,7 +28,6 @@ from vae_fn.run.assemble import (
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
 from vae_fn.training.batches import Batches
-from vae_fn.training.compiling import compile_step
 from vae_fn.training.step import Algorithm, Batch, Run, State, shared_steps
 from vae_fn.types import Params
 

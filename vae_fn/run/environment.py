@@ -33,7 +33,7 @@ def environment(device: str, generator: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "generator": generator,
         "git": _checkout(Path(__file__).parent),
-        "command": sys.argv,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_fn import random, tree
+from vae_fn.compiling import compile_step
 from vae_fn.run.assemble import Parts, assemble, checksum
 from vae_fn.run.checkpoints import Record, checkpoints
 from vae_fn.run.clinic import NonFiniteError, admit
@@ -20,7 +21,6 @@ from vae_fn.run.interrupts import Interrupted, Interrupts
 from vae_fn.run.metrics import with_nonfinite
 from vae_fn.run.recorder import Recorder
 from vae_fn.run.tensorboard import Board
-from vae_fn.training.compiling import compile_step
 from vae_fn.training.loop import Progress, begin, fit
 from vae_fn.training.nonfinite import NonFiniteStep
 from vae_fn.training.step import Batch, State, step_by_shape

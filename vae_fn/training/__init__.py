@@ -5,8 +5,6 @@ from vae_fn.optimization.optimizers import adam as adam
 from vae_fn.optimization.optimizers import adamw as adamw
 from vae_fn.optimization.optimizers import sgd as sgd
 from vae_fn.training.clipping import clip_by_global_norm as clip_by_global_norm
-from vae_fn.training.compiling import compile_pure as compile_pure
-from vae_fn.training.compiling import compile_step as compile_step
 from vae_fn.training.step import Algorithm as Algorithm
 from vae_fn.training.step import Batch as Batch
 from vae_fn.training.step import Info as Info

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from vae_fn import random, tree
-from vae_fn.training import Algorithm, compile_step
+from vae_fn.compiling import compile_step
+from vae_fn.training import Algorithm
 from vae_fn.training.step import draw_noise
 from vae_fn.types import Tree
 from vae_fn.verify.coordinates import as_tensors, coordinates_of

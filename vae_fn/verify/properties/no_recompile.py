@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae_fn.training import compile_pure
+from vae_fn.compiling import compile_pure
 from vae_fn.types import Tree
 from vae_fn.verify.properties.arguments import Arguments, arguments, reason
 from vae_fn.verify.seeds import name_of

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_fn import random, tree
-from vae_fn.training import compile_pure
+from vae_fn.compiling import compile_pure
 from vae_fn.types import Tree
 from vae_fn.verify.coordinates import as_tensors, coordinates_of, vector
 from vae_fn.verify.properties.arguments import Arguments, Dims, arguments, dims_of, is_floating, reason

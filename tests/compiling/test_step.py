@@ -8,9 +8,10 @@ from torch._dynamo.utils import counters
 
 from tests.training.problems import algorithm, double, images, small_vae, streams
 from vae_fn import data, gradients, random, tree, verify
+from vae_fn.compiling import compile_step
 from vae_fn.gradients import estimators
 from vae_fn.optimization import schedules
-from vae_fn.training import Batch, adamw, compile_step, step_by_shape
+from vae_fn.training import Batch, adamw, step_by_shape
 from vae_fn.training.step import draw_noise, shared_steps
 
 STEPS = 5

@@ -1,4 +1,4 @@
-"""The one place where something is compiled, on request."""
+"""Compiled steps, from state to state."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,22 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_fn import tree
-
-
-def compile_pure(fn: Callable[..., Any], *, backend: str | Callable[..., Any] = "inductor") -> Callable[..., Any]:
-    """Compile a pure function whole, as one graph of static shapes.
-
-    Args:
-        fn: a graph break in it is an error, a new shape of its arguments a second graph.
-        backend: as in `torch.compile`; a function of a graph and its inputs sees every graph that is made.
-    """
-
-    def isolated(*args: Any) -> Any:
-        return fn(*args)
-
-    # Dynamo counts graphs by code object: with one of its own, a function is not charged for the graphs of others.
-    isolated.__code__ = isolated.__code__.replace()
-    return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend)
+from vae_fn.compiling.pure import compile_pure
 
 
 def compile_step(
