@@ -22,6 +22,7 @@ FLOORS = {
     "gradients": 2,
     "compiling": 3,
     "training": 3,
+    "bench": 4,
     "evaluation": 4,
     "lab": 4,
     "verify": 4,

@@ -8,6 +8,7 @@ import importlib
 from types import ModuleType
 
 _SUBMODULES = (
+    "bench",
     "compiling",
     "data",
     "distributions",

@@ -6,7 +6,20 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from vae_fn.cli import encode, evaluate, figures, gradients, race, reconstruct, replay, runs, sample, train, verify
+from vae_fn.cli import (
+    bench,
+    encode,
+    evaluate,
+    figures,
+    gradients,
+    race,
+    reconstruct,
+    replay,
+    runs,
+    sample,
+    train,
+    verify,
+)
 from vae_fn.cli.parse import UsageError, did_you_mean
 from vae_fn.errors import UserError
 from vae_fn.run.interrupts import Interrupted
@@ -23,6 +36,7 @@ COMMANDS = {
     "verify": verify,
     "gradients": gradients,
     "race": race,
+    "bench": bench,
 }
 
 NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")

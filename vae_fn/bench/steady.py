@@ -1,0 +1,100 @@
+"""All rows of one size in one process: parity, limit, overhead, and the windows."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from vae_fn.bench.compiled import whole
+from vae_fn.bench.fresh import Say
+from vae_fn.bench.limit import Limit, limit_of
+from vae_fn.bench.overhead import overhead_us
+from vae_fn.bench.parity import STEPS, exact_parameters, parameters, relative_error
+from vae_fn.bench.subject import Source, Subject, clone, device_of, precision_of
+from vae_fn.bench.variants import VARIANTS
+from vae_fn.bench.windows import Runner, interleaved, steps_of_window
+from vae_fn.bench.work import Work, work_of
+from vae_fn.types import Tree
+
+SECONDS = 0.25
+"""Of a window of the fastest row, where the number of its steps is not given."""
+
+
+class Steady(NamedTuple):
+    """What was measured of a row when nothing is compiled any more.
+
+    Attributes:
+        windows_ms: milliseconds of a step in every window.
+        steps: of a window.
+        parity: relative error of the parameters after 20 steps; None where float64 cannot be had.
+        flops: of a step.
+        bytes: the least that a step moves.
+        limit: the machine's.
+        overhead_us: of calling a compiled step; None of others.
+        precision: what it computes in.
+        device: where.
+    """
+
+    windows_ms: list[float]
+    steps: int
+    parity: float | None
+    flops: int
+    bytes: int
+    limit: Limit
+    overhead_us: float | None
+    precision: str
+    device: str
+
+
+def steady(request: Mapping[str, Any], say: Say) -> dict[str, dict[str, Any]]:
+    """In a new process: measure all rows of one source.
+
+    Args:
+        request: `source`, the fields of a `Source`; `caches`, where each row's compiled code is, by its name; `windows`
+            and `steps`, of each, the latter None for a quarter of a second.
+        say: hears of each row that is ready and each window that is done.
+    """
+    source, caches = Source(*request["source"]), request["caches"]
+    exact = _exact(source.subject({}))
+    runners, found, limits = {}, {}, {}
+    for name, cache in caches.items():
+        if cache is not None:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # read whenever something is compiled
+        settings = tuple(VARIANTS[name].settings.items())
+        subject = source.subject(VARIANTS[name].settings)
+        if settings not in limits:  # rows that run the same step have one limit
+            work = work_of(subject)
+            limits[settings] = (work, limit_of(work, device_of(subject)))
+        with whole(name):
+            runners[name], found[name] = _ready(name, subject, exact, *limits[settings])
+        say(f"{name}: ready")
+    steps = request["steps"] or max(steps_of_window(runner, SECONDS) for runner in runners.values())
+    times = interleaved(runners, request["windows"], steps, progress=lambda name: say(f"{name}: window"))
+    return {name: found[name]._replace(windows_ms=times[name], steps=steps)._asdict() for name in found}
+
+
+def _ready(name: str, subject: Subject, exact: Tree | None, work: Work, limit: Limit) -> tuple[Runner, Steady]:
+    """A row's program after its first steps, and all but its times."""
+    variant = VARIANTS[name]
+    runner = Runner(variant.make(subject), subject.state, variant.per_call)
+    steps = -(-STEPS // variant.per_call) * variant.per_call
+    reached = parameters(runner.advance(clone(subject.state), 0, steps))
+    parity = None if exact is None else relative_error(reached, exact)
+    return runner, Steady(
+        windows_ms=[],
+        steps=0,
+        parity=parity,
+        flops=work.flops,
+        bytes=work.bytes,
+        limit=limit,
+        overhead_us=overhead_us(variant, subject) if variant.compiled else None,
+        precision=variant.precision or precision_of(subject),
+        device=str(device_of(subject)),
+    )
+
+
+def _exact(subject: Subject) -> Tree | None:
+    """The parameters in float64; None where the step does not run in it."""
+    try:
+        return exact_parameters(subject)
+    except (RuntimeError, TypeError):
+        return None

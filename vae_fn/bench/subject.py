@@ -1,0 +1,90 @@
+"""What is timed: a step, the state that it starts from, and the inputs of every step."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae_fn import tree
+from vae_fn.types import Tree
+
+Step = Callable[..., tuple[Any, Any]]
+"""A pure step `(state, *inputs) -> (state, info)`."""
+
+
+class Subject(NamedTuple):
+    """A step to be timed, with what it is given.
+
+    Attributes:
+        step: as it is written, not compiled.
+        state: before the first step.
+        inputs: `inputs(i)`, the arguments of step i behind the state; making them is inside the time of a step.
+        exact: the step that takes a state and inputs in float64 and draws the same noise.
+        batch: examples of a step, of each member; None if they are not known.
+        samples: posterior samples of an example; None likewise.
+    """
+
+    step: Step
+    state: Tree
+    inputs: Callable[[int], tuple[Any, ...]]
+    exact: Step
+    batch: int | None = None
+    samples: int | None = None
+
+
+class Source(NamedTuple):
+    """How another process makes a subject: a function by its name, and arguments that JSON can hold.
+
+    Attributes:
+        function: `module:function`, which returns a `Subject`.
+        arguments: its keyword arguments.
+        batch: the `batch` of the subject, known without making it.
+        samples: likewise.
+    """
+
+    function: str
+    arguments: dict[str, Any]
+    batch: int | None = None
+    samples: int | None = None
+
+    def subject(self, settings: Mapping[str, Any]) -> Subject:
+        """The subject, with changes of the model's settings that a row asks for."""
+        module, _, name = self.function.partition(":")
+        return getattr(importlib.import_module(module), name)(**self.arguments, settings=dict(settings))
+
+
+def own(step: Step, state: Tree, *inputs: Any) -> Subject:
+    """The subject of a step that is given the same inputs every time; noise that it takes is one of them."""
+    return Subject(step, state, lambda i: inputs, step)
+
+
+def device_of(subject: Subject) -> torch.device:
+    """Where the state is, and the step runs."""
+    return next((leaf.device for leaf in tree.leaves(subject.state) if isinstance(leaf, Tensor)), torch.device("cpu"))
+
+
+def precision_of(subject: Subject) -> str:
+    """The dtype of the state's first floating leaf, which a row may compute in less than."""
+    floating = (leaf.dtype for leaf in tree.leaves(subject.state) if leaf.is_floating_point())
+    return str(next(floating, torch.float32)).removeprefix("torch.")
+
+
+def double(values: Tree) -> Tree:
+    """A tree with its floating tensors in float64; what is no tensor stays."""
+
+    def wide(leaf: Any) -> Any:
+        return leaf.double() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+    return tree.map(wide, values)
+
+
+def clone(values: Tree) -> Tree:
+    """A copy of the tensors of a tree; what is no tensor stays."""
+    return tree.map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, values)
+
+
+def size_in_bytes(values: Tree) -> int:
+    """Of all tensors of a tree."""
+    return sum(leaf.nbytes for leaf in tree.leaves(values) if isinstance(leaf, Tensor))

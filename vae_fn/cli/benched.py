@@ -1,0 +1,72 @@
+"""From settings, or from MODULE:OBJECT, to the step that `vae-fn bench` times."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from vae_fn.bench.purity import check_step
+from vae_fn.bench.subject import Source, Subject, own
+from vae_fn.cli.locate import Located, locate, reported
+from vae_fn.errors import UserError
+from vae_fn.random import Streams
+from vae_fn.run.assemble import assemble
+from vae_fn.run.config import TrainConfig, from_toml, to_toml
+from vae_fn.run.train import initial_state
+from vae_fn.training.step import Batch, State, draw_noise
+
+
+def settings_source(config: TrainConfig) -> Source:
+    """The source of the step of a training run."""
+    return Source(f"{__name__}:of_settings", {"toml": to_toml(config)}, config.batch_size, config.samples)
+
+
+def own_source(step: str, args: str, batch: int | None) -> Source:
+    """The source of a user's own step."""
+    return Source(f"{__name__}:of_user", {"step": step, "args": args, "batch": batch}, batch)
+
+
+def of_settings(toml: str, settings: dict[str, Any]) -> Subject:
+    """The training step of settings with some of them changed; gathering the batch and drawing noise are part of it."""
+    parts = assemble(replace(from_toml(toml), **settings))
+    algorithm, batches, config = parts.algorithm, parts.batches, parts.config
+    specs, full = algorithm.noise_like(batches(0)), len(batches.images) // config.batch_size
+
+    def drawing(dtype: torch.dtype) -> Any:
+        def step(state: State, batch: Batch, streams: Streams) -> Any:
+            return algorithm.step(state, batch, draw_noise(streams, state.step, specs, dtype))
+
+        return step
+
+    return Subject(
+        drawing(torch.float32),
+        initial_state(parts),
+        lambda i: (batches(i % full), parts.streams),
+        drawing(torch.float64),
+    )
+
+
+def of_user(step: str, args: str, batch: int | None, settings: dict[str, Any]) -> Subject:
+    """A user's step with what the function of `--args` returns, called with the batch size if it takes one.
+
+    Raises:
+        UserError: one of them is not there, is of the wrong kind or raises; or the step is not pure.
+    """
+    if settings:
+        raise UserError(f"{', '.join(settings)} is a setting of a preset: leave that row out for a step of your own")
+    located, made = (_function(locate(*target)) for target in ((step,), (args, "--args")))
+    sizes = () if batch is None else (batch,)
+    with reported(args, made.file):
+        given = made.value(*sizes)
+    if type(given) is not tuple or not given:
+        raise UserError(f"{args} must return a tuple (state, *inputs), not {type(given).__name__}")
+    subject = own(located.value, *given)._replace(batch=batch)
+    with reported(step, located.file):
+        check_step(subject, step)
+    return subject
+
+
+def _function(located: Located) -> Located:
+    if not callable(located.value):
+        raise UserError(f"{located.target} is of type {type(located.value).__name__}: give a function")
+    return located

@@ -1,0 +1,133 @@
+"""What was timed, in words and tables."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from vae_fn import random
+from vae_fn.bench.variants import REFERENCE, VARIANTS
+from vae_fn.run.environment import environment
+
+VARIABLES = ("OMP_", "MKL_", "KMP_", "GOMP_", "DNNL_", "ONEDNN_", "TORCH", "CUBLAS_", "NVIDIA_TF32")
+"""How the names of variables begin that times may depend on."""
+
+QUIET = 0.5
+"""The load average up to which a machine counts as idle."""
+
+
+def rows_text() -> str:
+    """Every row, in a line."""
+    width = max(map(len, VARIANTS))
+    return "\n".join(f"{name:{width}}  {variant.about}" for name, variant in VARIANTS.items())
+
+
+def surroundings(device: str, before: Sequence[float]) -> dict[str, Any]:
+    """The environment, with what times depend on besides: variables, and the load before and now.
+
+    Args:
+        device: that was measured on.
+        before: the load averages of the system before.
+    """
+    here = environment(device, random.GENERATOR)
+    variables = {name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)}
+    variables.pop("TORCHINDUCTOR_CACHE_DIR", None)  # which torch sets by itself
+    return here | {"variables": variables, "load_before": [*before], "load_after": [*os.getloadavg()]}
+
+
+def report(result: Mapping[str, Any]) -> str:
+    """The tables, and what is to be said of them."""
+    rows = result["rows"]
+    lines = [*_tables(rows), *_notes(rows), *_warnings(result["environment"])]
+    return "\n".join(lines)
+
+
+def _tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield _table(TIMES, rows)
+    yield ""
+    yield _table(SHARES, rows)
+
+
+def _table(columns: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    cells = [[cell(row) for cell in columns.values()] for row in rows]
+    kept = [i for i in range(len(columns)) if any(line[i] != "-" for line in cells)]
+    head = [name for i, name in enumerate(columns) if i in kept]
+    align = ["left", *["right"] * (len(kept) - 1)]
+    return tabulate([[line[i] for i in kept] for line in cells], head, disable_numparse=True, colalign=align)
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    """So many digits, and no exponent up to a million."""
+    if value is None:
+        return "-"
+    plain = f"{value:.{digits}g}"
+    return f"{value:,.0f}" if "e" in plain and 1 <= abs(value) < 1e9 else plain
+
+
+def _spread(values: Mapping[str, float] | None) -> str:
+    if values is None:
+        return "-"
+    return f"{_number(values['median'])} ({_number(values['q1'])} .. {_number(values['q3'])})"
+
+
+def _faster(row: Mapping[str, Any]) -> str:
+    return "-" if row["name"] == REFERENCE else _spread(row["speedup"])
+
+
+def _break_even(row: Mapping[str, Any]) -> str:
+    if row["compile_cold_s"] is None or row["speedup"] is None:
+        return "-"
+    return "no gain" if row["break_even_steps"] is None else f"{row['break_even_steps']:,.0f}"
+
+
+TIMES = {
+    "row": lambda row: row["name"],
+    "batch": lambda row: _number(row["batch"], 9),
+    "K": lambda row: _number(row["samples"], 9),
+    "cold s": lambda row: _number(row["compile_cold_s"]),
+    "warm s": lambda row: _number(row["compile_warm_s"]),
+    "even after": _break_even,
+    "ms a step (quartiles)": lambda row: _spread(row["ms_per_step"]),
+    "least": lambda row: _number(row["ms_per_step"]["min"]),
+    f"faster than {REFERENCE}": _faster,
+    "examples/s": lambda row: _number(row["examples_per_second"]),
+}
+"""The columns of the first table."""
+
+SHARES = {
+    "row": lambda row: row["name"],
+    "batch": lambda row: _number(row["batch"], 9),
+    "precision": lambda row: row["precision"],
+    "GFLOP/s": lambda row: _number(row["gflop_per_second"]),
+    "GB/s": lambda row: _number(row["gb_per_second"]),
+    "limit ms": lambda row: _number(row["limit_ms"]),
+    "x limit": lambda row: _number(row["ratio_to_limit"]),
+    "peak MB": lambda row: _number(row["peak_mb"]),
+    "breaks": lambda row: str(row["graph_breaks"]),
+    "recompiles": lambda row: str(row["recompiles"]),
+    "kernels+calls": lambda row: "-" if row["kernels"] is None else f"{row['kernels']}+{row['extern_calls']}",
+    "call us": lambda row: _number(row["overhead_us"], 2),
+    "parity": lambda row: _number(row["parity"], 2),
+}
+"""The columns of the second table."""
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield (
+        "cold, warm: seconds of the first call in a new process without and with a compile cache; even after: steps\n"
+        "until the cold one has paid; limit: the step's products alone, each the fastest way, and its state read and\n"
+        "written once; parity: relative error of parameters after 20 steps, against float64 (more: docs/bench.md)"
+    )
+    for row in rows:
+        if row["recompiles"]:
+            yield f"{row['name']} was compiled again {row['recompiles']} times after its first call: shapes change"
+
+
+def _warnings(environment: Mapping[str, Any]) -> Iterator[str]:
+    before, after, own = environment["load_before"][0], environment["load_after"][0], environment["threads"] + 1
+    if before > QUIET or after > own + QUIET:
+        yield (
+            f"warning: the machine was busy (load average {before:.2f} before and {after:.2f} after, of which this "
+            f"makes {own} at most):\nonly ratios mean something, and times of an idle machine are shorter"
+        )
