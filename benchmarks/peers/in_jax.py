@@ -1,0 +1,94 @@
+"""The step in JAX with Optax: jitted with donated state, a call a step, or `lax.scan` over many of them."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import program
+import task
+from program import Program
+from task import Given, Task
+
+
+def build(sizes: Task, given: Given, options: dict[str, Any]) -> Program:
+    """The program; `scan` takes a chunk of steps in a call, `precision` is that of the trunk."""
+    import jax
+    import optax
+
+    images = jax.numpy.asarray(given.images)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3, weight_decay=1e-2))
+    loss = make_loss(sizes, options["precision"])
+
+    def step(state: Any, rows: Any, noise: Any = None) -> Any:
+        params, moments, key = state
+        key, draw = jax.random.split(key)
+        if noise is None:
+            noise = jax.random.normal(draw, given.noise.shape[1:])
+        value, grads = jax.value_and_grad(loss)(params, images[rows], noise)
+        updates, moments = optimizer.update(grads, moments, params)
+        return (optax.apply_updates(params, updates), moments, key), value
+
+    def many(state: Any, rows: Any, *noise: Any) -> Any:
+        return jax.lax.scan(lambda carry, inputs: step(carry, *inputs), state, (rows, *noise))
+
+    take = jax.jit(many if options["scan"] else step, donate_argnums=0)
+    order, chunk = task.batches(len(images), sizes.batch), sizes.chunk if options["scan"] else 1
+
+    def start() -> Any:
+        params = {name: jax.tree.map(jax.numpy.array, task.layers(given.weights, name)) for name in NETS}
+        return params, optimizer.init(params), jax.random.key(0)
+
+    state = start()
+
+    def run(steps: int) -> None:
+        nonlocal state
+        for _ in range(steps // chunk):
+            rows = np.stack(list(itertools.islice(order, chunk)))
+            state, _ = take(state, rows if options["scan"] else rows[0])
+        jax.block_until_ready(state)
+
+    def replay(rows: np.ndarray, noise: np.ndarray) -> list[float]:
+        if options["scan"]:
+            return take(start(), rows, noise)[1].tolist()
+        replayed, losses = start(), []
+        for chosen, drawn in zip(rows, noise, strict=True):
+            replayed, value = take(replayed, chosen, drawn)
+            losses.append(float(value))
+        return losses
+
+    return Program(run, replay, chunk)
+
+
+NETS = ("encoder", "decoder")
+
+
+def make_loss(sizes: Task, precision: str) -> Any:
+    """`loss(params, pixels, noise)`: minus the ELBO, or minus the bound of K samples; heads are float32."""
+    from jax import nn
+    from jax import numpy as jnp
+
+    def apply(layers: Any, x: Any) -> Any:
+        x = x.astype(precision)
+        for number, (weight, bias) in enumerate(layers):
+            x = nn.silu(x) if number else x
+            x = x @ weight.astype(precision).T + bias.astype(precision)
+        return x.astype(jnp.float32)
+
+    def loss(params: Any, pixels: Any, noise: Any) -> Any:
+        x = pixels.astype(jnp.float32) / 255
+        loc, raw = jnp.split(apply(params["encoder"], x - 0.5), 2, -1)
+        scale = nn.softplus(raw) + 1e-8
+        z = loc + scale * noise
+        logits = apply(params["decoder"], z)
+        likelihood = (x * logits - nn.softplus(logits)).sum(-1)
+        if sizes.objective == "iwae":
+            ratio = (jnp.log(scale) + 0.5 * (noise**2 - z**2)).sum(-1)
+            return (jnp.log(sizes.samples) - nn.logsumexp(likelihood + ratio, 0)).mean()
+        kl = (0.5 * (loc**2 + scale**2 - 1) - jnp.log(scale)).sum(-1)
+        return (kl - likelihood.mean(0)).mean()
+
+    return loss
+
+
+if __name__ == "__main__":
+    program.serve(build)

@@ -1,0 +1,119 @@
+"""The comparison with other programs: its protocol, its refusals, its table and its figure."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "benchmarks" / "peers"
+EAGER = {"form": "eager"}
+
+MUTANT = """
+import sys
+sys.path.insert(0, {folder!r})
+import program
+
+def build(sizes, given, options):
+    return program.Program(lambda steps: None, lambda rows, noise: [500.0] * len(rows))
+
+program.serve(build)
+"""
+
+ABSENT = """
+import sys
+sys.path.insert(0, {folder!r})
+import program
+
+def build(sizes, given, options):
+    import a_package_that_is_not_there
+
+program.serve(build)
+"""
+
+
+@pytest.fixture(scope="module")
+def peers():
+    """The modules of the comparison, imported as its scripts import them."""
+    names = ("task", "process", "reference", "rows", "report", "compare")
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield {name: importlib.import_module(name) for name in names}
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def row(peers, tmp_path):
+    """A row of a program whose source is given; a row of this package's step without one."""
+
+    def make(name, source=None):
+        path = FOLDER / "ours.py"
+        if source:
+            path = tmp_path / f"program_{len(name)}.py"
+            path.write_text(source.format(folder=str(FOLDER)))
+        return peers["process"].Row(name, "vae_fn", "float32", str(path), EAGER)
+
+    return make
+
+
+@pytest.fixture
+def measure(peers):
+    sizes = peers["task"].Task(batch=4, hidden=16, chunk=2)
+    images = np.random.default_rng(0).integers(0, 256, (40, 784), dtype=np.uint8)
+
+    def measured(*rows):
+        surroundings = dict(peers["process"].os.environ) | {"OMP_NUM_THREADS": "1"}
+        return peers["compare"].measure(rows, sizes, images, 2, 2, rows[0].name, surroundings)
+
+    return measured
+
+
+def test_programs_of_one_step_are_timed_and_shown(peers, row, measure):
+    record = measure(row("one"), row("another"), row("absent", ABSENT))
+    one, another = record["rows"]
+    assert (one["name"], another["name"]) == ("one", "another")
+    assert one["ratio"] == {"min": 1, "q1": 1, "median": 1, "q3": 1}
+    assert one["parity"]["loss"] == another["parity"]["loss"] == pytest.approx(record["right_losses"][0], rel=1e-6)
+    assert one["parity"]["later_loss"] == pytest.approx(record["right_losses"][1], rel=1e-5)
+    assert 0 < another["ms_per_step"]["min"] <= another["ms_per_step"]["median"]
+    assert another["peak_mb"] >= another["windows_mb"] > 10
+    assert record["left_out"] == [{"name": "absent", "missing": "a_package_that_is_not_there"}]
+    record = json.loads(json.dumps(record)) | {"threads": 1, "environment": {"processor": "a processor"}}
+    shown = peers["report"].table(record)
+    assert "another" in shown
+    assert "a_package_that_is_not_there is not installed: pip install 'vae-fn[peers]'" in shown
+    assert peers["report"].figure(record).startswith(b"\x89PNG")
+
+
+def test_a_program_of_another_loss_is_refused(peers, row, measure):
+    with pytest.raises(peers["reference"].ParityError, match=r"mutant does not do the same step: .* Nothing was timed"):
+        measure(row("mutant", MUTANT))
+
+
+@pytest.mark.parametrize("losses", [[543.2, 400.0, 300.0], [543.0, 400.0, 300.1], [543.0, 400.0, float("nan")]])
+def test_a_loss_beyond_its_bound_is_refused(peers, losses):
+    right, check = [543.0, 400.0, 300.0], peers["reference"].check
+    assert check("right", "float32", [543.001, 400.0, 300.01], right)["later_error"] == pytest.approx(0.01 / 300)
+    with pytest.raises(peers["reference"].ParityError):
+        check("wrong", "float32", losses, right)
+    if losses[-1] == losses[-1]:
+        assert check("coarse", "bfloat16", losses, right)["error"] == abs(losses[0] - 543) / 543
+
+
+def test_a_program_that_breaks_says_why(peers, row, measure):
+    with pytest.raises(peers["process"].Failed, match=r"broken: it ended without a word\n(?s:.*)SyntaxError"):
+        measure(row("broken", "import {folder!r}"))
+
+
+def test_rows_have_names_of_their_own_and_programs_that_exist(peers):
+    rows = peers["rows"].ROWS
+    assert len({row.name for row in rows}) == len(rows)
+    assert peers["rows"].REFERENCE in {row.name for row in rows}
+    assert all((FOLDER / row.file).is_file() for row in rows)
+    assert all(row.precision in peers["reference"].FIRST for row in rows)
+    assert peers["report"].select(rows, ["scan"]) == [row for row in rows if "scan" in row.name]
