@@ -10,6 +10,7 @@ from vae_fn.training import Batch, adam, sgd, step_by_shape
 from vae_fn.training.batches import Batches
 from vae_fn.training.loop import Hooks, begin, fit
 from vae_fn.training.nonfinite import NonFiniteStep
+from vae_fn.training.stretches import one_by_one
 
 
 def no_number(f, params, now):
@@ -94,10 +95,9 @@ def train(algorithm, *, run=None, hooks=None, log_every=4, epochs=2, **settings)
     rows = []
     try:
         end = fit(
-            run or step_by_shape(algorithm),
+            one_by_one(run or step_by_shape(algorithm), batches(), streams()),
             start(algorithm),
             batches(),
-            streams(),
             epochs=epochs,
             log_every=log_every,
             hooks=hooks or Hooks(rows.append),

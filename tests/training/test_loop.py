@@ -13,6 +13,7 @@ from vae_fn.training.batches import Batches
 from vae_fn.training.loop import Hooks, Progress, begin, fit
 from vae_fn.training.skipping import skip_nonfinite
 from vae_fn.training.step import draw_noise
+from vae_fn.training.stretches import one_by_one
 
 
 def batches(count=10):
@@ -27,10 +28,9 @@ def run(built=None, progress=None, epochs=3, log_every=2, count=10, edge=lambda 
     """The last state, the rows, what was seen at the ends of epochs, and what was saved."""
     built, rows, ends, saved = built or algorithm(), [], [], []
     state = fit(
-        step_by_shape(built, edge),
+        one_by_one(step_by_shape(built, edge), batches(count), streams()),
         progress or start(built),
         batches(count),
-        streams(),
         epochs=epochs,
         log_every=log_every,
         hooks=Hooks(rows.append, lambda state, step, epoch: ends.append((step, epoch)), wants, saved.append),
@@ -97,10 +97,9 @@ def test_what_save_raises_ends_the_run():
     hooks = Hooks(wants=lambda step: step == 5, save=save)
     with pytest.raises(Stop, match="5"):
         fit(
-            step_by_shape(built),
+            one_by_one(step_by_shape(built), batches(), streams()),
             start(built),
             batches(),
-            streams(),
             epochs=3,
             log_every=2,
             hooks=hooks,
@@ -150,10 +149,9 @@ def check_waits(edge, wrap=lambda built: built, skipping=False):
     clock, waits, progress = Clock(images(12), streams().order, 4), set(), start(built)
     with Dispatched(clock, waits), Called(clock, waits):
         fit(
-            step_by_shape(built, edge),
+            one_by_one(step_by_shape(built, edge), clock, streams()),
             progress,
             clock,
-            streams(),
             epochs=2,
             log_every=100,
             hooks=Hooks(wants=lambda step: step == 2),

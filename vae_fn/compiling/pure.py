@@ -5,19 +5,28 @@ from typing import Any
 
 import torch
 
+from vae_fn.compiling.gemm import Gemm, gemm_options
+
+Backend = str | Callable[..., Any]
+
 
 def compile_pure(
     fn: Callable[..., Any],
     *,
-    backend: str | Callable[..., Any] = "inductor",
+    gemm: Gemm | None = None,
+    backend: Backend = "inductor",
     options: dict[str, Any] | None = None,
 ) -> Callable[..., Any]:
     """Compile a pure function whole, as one graph of static shapes.
 
     Args:
         fn: a graph break in it is an error, a new shape of its arguments a second graph.
+        gemm: which library multiplies large float32 matrices on a CPU; None is the faster one, where that is known.
         backend: as in `torch.compile`; a function of a graph and its inputs sees every graph that is made.
-        options: of the backend, for this function alone, such as passes over its graph.
+        options: of Inductor, for this function alone, such as passes over its graph.
+
+    Raises:
+        ValueError: `gemm` is unknown.
     """
 
     def isolated(*args: Any) -> Any:
@@ -25,4 +34,5 @@ def compile_pure(
 
     # Dynamo counts graphs by code object: with one of its own, a function is not charged for the graphs of others.
     isolated.__code__ = isolated.__code__.replace()
-    return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=options)
+    chosen = {**gemm_options(gemm), **(options or {})} if backend == "inductor" else options
+    return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=chosen)

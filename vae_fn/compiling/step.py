@@ -7,11 +7,16 @@ import torch
 from torch import Tensor
 
 from vae_fn import tree
-from vae_fn.compiling.pure import compile_pure
+from vae_fn.compiling.gemm import Gemm
+from vae_fn.compiling.pure import Backend, compile_pure
 
 
 def compile_step(
-    step: Callable[..., tuple[Any, Any]], *, donate: bool = True, backend: str | Callable[..., Any] = "inductor"
+    step: Callable[..., tuple[Any, Any]],
+    *,
+    donate: bool = True,
+    gemm: Gemm | None = None,
+    backend: Backend = "inductor",
 ) -> Callable[..., tuple[Any, Any]]:
     """Compile a step `(state, *inputs) -> (state, info)` whole, as one graph of static shapes.
 
@@ -19,20 +24,12 @@ def compile_step(
         step: a pure step; a graph break in it is an error, a new shape of its inputs a second graph.
         donate: write the new state into the old one's buffers inside the graph and return those: no allocation, the
             same numbers. The state passed in is consumed; who keeps one clones it (`tree.clone`).
+        gemm: as in `compile_pure`.
         backend: as in `compile_pure`.
     """
-    return _donating(step, backend) if donate else compile_pure(step, backend=backend)
-
-
-def _donating(
-    step: Callable[..., tuple[Any, Any]], backend: str | Callable[..., Any]
-) -> Callable[..., tuple[Any, Any]]:
-    def overwrite(state: Any, *inputs: Any) -> Any:
-        new, info = step(state, *inputs)
-        tree.map(lambda old, value: old.copy_(value), state, tree.map(_computed, new))
-        return info
-
-    compiled = compile_pure(overwrite, backend=backend)
+    if not donate:
+        return compile_pure(step, gemm=gemm, backend=backend)
+    compiled = compile_pure(_overwriting(step), gemm=gemm, backend=backend)
 
     def donated(state: Any, *inputs: Any) -> tuple[Any, Any]:
         return state, compiled(state, *inputs)
@@ -40,7 +37,18 @@ def _donating(
     return donated
 
 
-def _computed(value: Tensor) -> Tensor:
+def _overwriting(step: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
+    """The step that writes the new state over the old one and returns the info alone."""
+
+    def overwrite(state: Any, *inputs: Any) -> Any:
+        new, info = step(state, *inputs)
+        tree.map(lambda old, value: old.copy_(value), state, tree.map(computed, new))
+        return info
+
+    return overwrite
+
+
+def computed(value: Tensor) -> Tensor:
     """The value itself, as the result of an operation.
 
     A leaf of the old state may stand at another place of the new one, as in a lagged copy: it must be read before it is

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from vae_fn import random, tree
-from vae_fn.compiling import compile_step
 from vae_fn.run.assemble import Parts, assemble, checksum
 from vae_fn.run.checkpoints import Record, checkpoints
 from vae_fn.run.clinic import NonFiniteError, admit
@@ -24,6 +23,7 @@ from vae_fn.run.tensorboard import Board
 from vae_fn.training.loop import Progress, begin, fit
 from vae_fn.training.nonfinite import NonFiniteStep
 from vae_fn.training.step import Batch, State, step_by_shape
+from vae_fn.training.stretches import Advance, compiled_stretches, one_by_one
 
 
 def train(config: TrainConfig, *, overwrite: bool = False, quiet: bool = False) -> Path:
@@ -58,6 +58,13 @@ def initial_state(parts: Parts) -> State:
     return parts.algorithm.init(parts.streams.init, example)
 
 
+def advancing(parts: Parts) -> Advance:
+    """How the run takes its steps."""
+    if parts.config.compile:
+        return compiled_stretches(parts.algorithm, parts.batches, parts.streams)
+    return one_by_one(step_by_shape(parts.algorithm), parts.batches, parts.streams)
+
+
 def beginning(parts: Parts) -> Record:
     """Where a run stands before its first step, and what it depends on."""
     config = parts.config
@@ -69,7 +76,7 @@ def carry_on(parts: Parts, run: Path, progress: Progress, record: Record, *, qui
     """Train a run, which stands at `record`, to its end and write its summary."""
     config = parts.config
     _say_what_happens(parts, run, record.step, quiet)
-    step = step_by_shape(parts.algorithm, compile_step) if config.compile else step_by_shape(parts.algorithm)
+    advance = advancing(parts)
     with (
         Interrupts() as interrupts,
         _saying_how_to_go_on(run),
@@ -79,10 +86,9 @@ def carry_on(parts: Parts, run: Path, progress: Progress, record: Record, *, qui
         recorder = Recorder(parts, run, record, metrics, board, interrupts)
         try:
             state = fit(
-                step,
+                advance,
                 progress,
                 parts.batches,
-                parts.streams,
                 epochs=config.epochs,
                 log_every=config.log_every,
                 hooks=recorder.hooks(),

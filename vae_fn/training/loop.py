@@ -13,10 +13,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vae_fn import tree
-from vae_fn.random import Streams
 from vae_fn.training.batches import Batches
 from vae_fn.training.nonfinite import all_finite, first_nonfinite
-from vae_fn.training.step import Info, Run, State
+from vae_fn.training.step import Info, State
+from vae_fn.training.stretches import LONGEST, Advance
 
 
 class Progress(NamedTuple):
@@ -56,7 +56,7 @@ class Hooks(NamedTuple):
     Attributes:
         log: `log(row)` at every row, the last of an epoch and of a run that is not finite included.
         epoch: `epoch(state, step, epoch)` at the end of an epoch.
-        wants: `wants(step)` after every step: whether `save` is to be called.
+        wants: `wants(step)`, asked ahead: whether `save` is to be called after that step.
         save: `save(progress)`; what it raises ends the loop.
     """
 
@@ -72,10 +72,9 @@ def begin(state: State) -> Progress:
 
 
 def fit(
-    run: Run,
+    advance: Advance,
     progress: Progress,
     batches: Batches,
-    streams: Streams,
     *,
     epochs: int,
     log_every: int,
@@ -89,10 +88,9 @@ def fit(
     last row is written and the first step that was not is found by running again from the last such place.
 
     Args:
-        run: a step that draws its own noise, as from `step_by_shape`; it may consume the state.
+        advance: takes a stretch of steps, as from `one_by_one` or `compiled_stretches`.
         progress: where to start, as from `begin`.
         batches: the batch of every step, on the state's device.
-        streams: the run's keys.
         epochs: passes over the data in all.
         log_every: steps per row.
         hooks: who listens.
@@ -103,23 +101,28 @@ def fit(
         NonFiniteStep: A step gave or left something that is not finite.
     """
     state, held = progress.state, tree.clone(progress.state)
-    start, steps = int(state.step), epochs * batches.per_epoch
-    window = _Window(list(progress.pending.unbind()), skipping, start, time.perf_counter())
-    with _progress(start, steps, quiet) as bar:
-        for step in range(start + 1, steps + 1):
-            state, info = run(state, batches(step - 1), streams)
-            window.add(info)
-            bar.update()
-            epoch, ends = (step - 1) // batches.per_epoch + 1, step % batches.per_epoch == 0
-            due, wanted = step % log_every == 0 or ends, hooks.wants(step)
-            lost = (due or wanted) and not all_finite(state if skipping else (state, window.stacked()))
-            if due or lost:
+    step, steps = int(state.step), epochs * batches.per_epoch
+    window = _Window([progress.pending], skipping, step, time.perf_counter())
+
+    def due(step: int) -> bool:
+        return step % log_every == 0 or step % batches.per_epoch == 0
+
+    with _progress(step, steps, quiet) as bar:
+        while step < steps:
+            count = next(n for n in range(1, LONGEST + 1) if n == LONGEST or due(step + n) or hooks.wants(step + n))
+            state, infos = advance(state, step, count)
+            step += count
+            window.infos.append(infos)
+            bar.update(count)
+            epoch, ends, wanted = (step - 1) // batches.per_epoch + 1, step % batches.per_epoch == 0, hooks.wants(step)
+            lost = (due(step) or wanted) and not all_finite(state if skipping else (state, window.stacked()))
+            if due(step) or lost:
                 row = Row(step, epoch, *window.close(batches, step))
                 _show(bar, row, epochs)
                 hooks.log(row)
             if lost:
-                raise first_nonfinite(run, held, step, batches, streams, skipping=skipping)
-            if due or wanted:
+                raise first_nonfinite(advance, held, step, batches, skipping=skipping)
+            if due(step) or wanted:
                 held = tree.clone(state)
             if ends:
                 hooks.epoch(state, step, epoch)
@@ -136,11 +139,8 @@ class _Window:
     def __init__(self, infos: list[Tensor], skipping: bool, step: int, since: float):
         self.infos, self.skipping, self.timed_from, self.since = infos, skipping, step, since
 
-    def add(self, info: Info) -> None:
-        self.infos.append(torch.stack(info))
-
     def stacked(self) -> Float32[Tensor, "n fields"]:
-        return torch.stack(self.infos) if self.infos else torch.empty(0, len(Info._fields))
+        return torch.cat(self.infos) if self.infos else torch.empty(0, len(Info._fields))
 
     def close(self, batches: Batches, step: int) -> tuple[dict[str, float], int, float]:
         reports = self.stacked().tolist()

@@ -5,9 +5,9 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from vae_fn import tree
-from vae_fn.random import Streams
 from vae_fn.training.batches import Batches
-from vae_fn.training.step import Batch, Run, State
+from vae_fn.training.step import Batch, State
+from vae_fn.training.stretches import Advance
 from vae_fn.types import Tree
 
 
@@ -32,23 +32,20 @@ def all_finite(values: Tree) -> Bool[Tensor, ""]:
     return torch.stack([leaf.isfinite().all() for leaf in leaves]).all()
 
 
-def first_nonfinite(
-    run: Run, held: State, steps: int, batches: Batches, streams: Streams, *, skipping: bool
-) -> NonFiniteStep:
+def first_nonfinite(advance: Advance, held: State, steps: int, batches: Batches, *, skipping: bool) -> NonFiniteStep:
     """The first step that gave or left something that is not finite, found by running the steps since `held` again.
 
     Args:
-        run: the step, which gives the same numbers again.
+        advance: takes the steps, with the same numbers again.
         held: a state that was checked; it is consumed.
         steps: done by now, more than at `held`.
         batches: the batch of every step.
-        streams: the run's keys.
         skipping: what a step gives may be anything.
     """
-    before, batch = held, batches(steps - 1)
+    before = held
     for step in range(int(held.step), steps):
-        before, batch = tree.clone(held), batches(step)
-        held, info = run(held, batch, streams)
+        before = tree.clone(held)
+        held, info = advance(held, step, 1)
         if not all_finite(held if skipping else (held, info)):
-            return NonFiniteStep(before, batch, found=True)
-    return NonFiniteStep(before, batch, found=False)
+            return NonFiniteStep(before, batches(step), found=True)
+    return NonFiniteStep(before, batches(steps - 1), found=False)

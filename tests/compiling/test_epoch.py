@@ -1,0 +1,158 @@
+"""Many steps in one call: the bits of single steps, one graph for any number of them."""
+
+import functools
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from tests.training.problems import algorithm, images, streams
+from vae_fn import data, random, tree
+from vae_fn.compiling import compile_epoch, compile_step
+from vae_fn.gradients import elbo_sampled_problem, estimators
+from vae_fn.training import Batch, step_by_shape
+from vae_fn.training.batches import Batches
+from vae_fn.training.stretches import compiled_stretches, one_by_one
+
+
+def counting(state, x):
+    """A step whose state tells which one it is."""
+    done, total = state
+    return (done + 1, total + x * done), {"seen": total, "done": done}
+
+
+def start():
+    return torch.zeros((), dtype=torch.int64), torch.ones(3)
+
+
+@pytest.mark.parametrize("donate", [True, False])
+def test_a_call_takes_the_steps_that_it_is_asked_for(donate, fresh_compiler):
+    run, x = compile_epoch(counting, longest=5, donate=donate), torch.arange(3.0)
+    counters.clear()
+    for count in (1, 4, 5):
+        state, infos = run(start(), count, x)
+        expected, reports = start(), []
+        for _ in range(count):
+            expected, info = counting(expected, x)
+            reports.append(info)
+        assert all(map(torch.equal, state, expected))
+        assert torch.equal(infos["done"], torch.arange(count))
+        assert torch.equal(infos["seen"], torch.stack([info["seen"] for info in reports]))
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+
+
+@pytest.mark.parametrize("count", [0, -1, 6])
+def test_more_steps_than_a_call_takes_are_refused(count):
+    with pytest.raises(ValueError, match="takes 1 to 5"):
+        compile_epoch(counting, longest=5)(start(), count, torch.ones(3))
+
+
+def test_shared_memory_is_refused():
+    both = torch.ones(2, 3)
+    with pytest.raises(ValueError, match="share memory"):
+        compile_epoch(counting, longest=5)((torch.tensor(0), both[0]), 1, both[1])
+
+
+def test_only_a_donated_state_is_consumed(fresh_compiler):
+    for donate in (True, False):
+        state = start()
+        compile_epoch(counting, longest=3, donate=donate)(state, 2, torch.ones(3))
+        assert (state[0].item() == 0) != donate
+
+
+def test_leaves_may_change_places(fresh_compiler):
+    """What a step moves is read before it is overwritten, in every pass of the loop."""
+
+    def step(state):
+        moved = {"params": state["params"] + 1, "previous": state["params"]}
+        return moved | {"left": state["right"], "right": state["left"]}, state["params"].sum()
+
+    for donate in (False, True):
+        names = ("params", "previous", "left", "right")
+        state = {name: torch.tensor([float(i)]) for i, name in enumerate(names)}
+        state, _ = compile_epoch(step, longest=9, donate=donate)(state, 3)
+        assert {name: leaf.item() for name, leaf in state.items()} == {
+            "params": 3,
+            "previous": 2,
+            "left": 3,
+            "right": 2,
+        }
+
+
+CONFIGURATIONS = {
+    "tutorial": {"clip_norm": 1.0},
+    "dynamic dreg": {
+        "pose": elbo_sampled_problem,
+        "estimator": estimators.dreg(),
+        "samples": 3,
+        "binarisation": data.DYNAMIC,
+    },
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_stretches_are_single_compiled_steps_to_the_bit(name, fresh_compiler):
+    """However an epoch of two full batches and a short one is cut, also across epochs; nothing is compiled again."""
+    built, batches = algorithm(**CONFIGURATIONS[name]), Batches(images(16), streams().order, 6)
+    compiled, counted = compiled_stretches(built, batches, streams()), []
+    singly = one_by_one(step_by_shape(built, compile_step), batches, streams())
+    ends = []
+    for advance, cuts in ((singly, [1] * 6), (compiled, [3, 2, 1]), (compiled, [1, 2, 1, 1, 1])):
+        state, step, rows = built.init(streams().init, batches(0)), 0, []
+        for count in cuts:
+            state, infos = advance(state, step, count)
+            step += count
+            rows.append(infos)
+        ends.append((tree.clone(state), torch.cat(rows)))
+        counted.append(counters["stats"]["unique_graphs"])
+    for end in ends[1:]:
+        for one, other in zip(tree.leaves(ends[0]), tree.leaves(end), strict=True):
+            assert torch.equal(one, other)
+    assert counted[1] == counted[2], "the second run compiles nothing"
+
+
+def test_a_stretch_follows_the_order_of_its_epoch(fresh_compiler):
+    """A stretch that read the first epoch's order throughout would give other numbers."""
+    built, batches = algorithm(), Batches(images(12), streams().order, 6)
+
+    class Stuck(Batches):
+        def order(self, epoch):
+            return super().order(0)
+
+    def end(batches):
+        advance = compiled_stretches(built, batches, streams())
+        state = built.init(streams().init, Batch(images(6)))
+        for step in (0, 2):
+            state, _ = advance(state, step, 2)
+        return tree.leaves(state.params)
+
+    right, stuck = end(batches), end(Stuck(images(12), streams().order, 6))
+    assert not all(map(torch.equal, right, stuck))
+
+
+def test_eager_backends_take_the_same_steps(fresh_compiler):
+    """The loop operator itself, without code generation, against plain Python, to the last bits of float64."""
+    run = compile_epoch(counting, longest=4, backend="eager")
+    state, _ = run(start(), 3, torch.arange(3.0))
+    assert torch.equal(state[1], 1 + 3 * torch.arange(3.0))
+
+
+def test_noise_inside_the_loop_is_that_of_the_step(fresh_compiler):
+    def step(state, key):
+        return state + 1, random.normal(random.fold_in(key, state), (5,))
+
+    key = random.key(3)
+    _, drawn = compile_epoch(step, longest=4)(torch.tensor(7), 3, key)
+    for i in range(3):
+        _, alone = compile_step(step, donate=False)(torch.tensor(7 + i), key)
+        assert torch.equal(drawn[i], alone)
+
+
+def test_a_step_that_breaks_the_graph_is_an_error(fresh_compiler):
+    def breaks(state, x):
+        return (state + x if x.sum() > 0 else state), x
+
+    run = functools.partial(compile_epoch(breaks, longest=2), torch.zeros(2), 1)
+    with pytest.raises(torch._dynamo.exc.TorchDynamoException):
+        run(torch.ones(2))
