@@ -12,7 +12,7 @@ from vae_fn.gradients.estimators import importance
 from vae_fn.gradients.oracles.auto import exact
 from vae_fn.gradients.posed import Posed
 from vae_fn.gradients.published.catalogue import PROBLEMS
-from vae_fn.lab import contender, contenders, measuring
+from vae_fn.lab import contender, contenders, programs
 from vae_fn.verify.problems import bernoulli_decoder
 
 KEY = random.key(7)
@@ -187,7 +187,7 @@ def edge(fn):
 
 
 def test_a_compiled_chunk_draws_the_same(fresh_compiler, monkeypatch):
-    monkeypatch.setattr(measuring, "WORTH", 0)
+    monkeypatch.setattr(programs, "WORTH", 0)
     posed = decoder()
     settings = lab.Settings(64, 2)
     plain = lab.measure([contender("dreg", 2)], posed, posed.params, KEY, settings).rows

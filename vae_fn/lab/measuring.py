@@ -14,19 +14,14 @@ from vae_fn.gradients.posed import Posed
 from vae_fn.lab.analysis import Analysis, add, analyse, datum
 from vae_fn.lab.contenders import Contender
 from vae_fn.lab.oracle import Oracles
+from vae_fn.lab.programs import Edge, program
 from vae_fn.lab.rows import Measured, Row, by_network
-from vae_fn.lab.streaming import chunk_size, numbers_of, stream
+from vae_fn.lab.streaming import stream
 from vae_fn.lab.subject import Data, Subject
 from vae_fn.types import Key, Params
 
 Progress = Callable[[str, int], None]
 """`progress(name, draws)`: so many draws more of this contender are done."""
-
-Edge = Callable[[Callable], Callable]
-"""What is done to the function of a chunk of draws before it is run, such as compiling it; where it is long enough."""
-
-WORTH = 4e9
-"""The numbers to compute from which on the edge is taken: about twice where compiling begins to pay on two cores."""
 
 
 class Settings(NamedTuple):
@@ -124,13 +119,10 @@ def _draw(
     subject: Subject, x: Data, exact: Params | None, key: Key, draws: int, edge: Edge, progress: Progress
 ) -> tuple[Analysis, float]:
     """What was drawn, and the milliseconds of one datum's gradient."""
-    params, name = subject.params, subject.contender.name
-    zero, function, one = tree.zeros_like(params), subject.chunk(_datum(x, 0)), random.split(key, 1)
-    numbers = numbers_of(function, _datum(x, 0), zero, one)
-    size = chunk_size(numbers, draws)
+    params, name, one = subject.params, subject.contender.name, _datum(x, 0)
+    chunk, size = program(subject, one, draws, _count(x), edge)
     draws = -(-draws // size) * size
-    chunk = edge(function) if numbers * draws * _count(x) > WORTH else function
-    pilot = chunk(_datum(x, 0), zero, random.split(random.fold_in(key, -2), size))
+    pilot = chunk(one, tree.zeros_like(params), random.split(random.fold_in(key, -2), size))
     near = tree.scale(pilot.deviations, 1 / size) if exact is None else exact
     reference = tree.map(lambda value, leaf: value.to(leaf), near, params)
 

@@ -49,6 +49,11 @@ def chunk_size(numbers: int, draws: int) -> int:
     return max(1, min(draws, MOST, BUDGET // max(1, numbers)))
 
 
+def evenly(draws: int, size: int) -> int:
+    """The shortest length of at most `size` with which as many chunks hold so many draws."""
+    return -(-draws // -(-draws // size))
+
+
 def numbers_of(fn: Callable[..., Tree], *args: Tree) -> int:
     """How many numbers a function computes on its way to its result, from shapes alone."""
     counting = _Counting()
