@@ -55,7 +55,9 @@ def compile_epoch(
 
 def _refuse_shared(trees: Tree) -> None:
     """The loop operator takes no two tensors that share memory, and says so in its own words."""
-    storages = [leaf.untyped_storage().data_ptr() for leaf in tree.leaves(trees) if isinstance(leaf, Tensor)]
+    storages = [
+        leaf.untyped_storage().data_ptr() for leaf in tree.leaves(trees) if isinstance(leaf, Tensor) and leaf.numel()
+    ]
     if len(set(storages)) < len(storages):
         raise ValueError("two tensors of the state and the inputs share memory: pass copies (tree.clone)")
 

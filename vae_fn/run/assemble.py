@@ -147,7 +147,7 @@ def make_algorithm(
     """The training algorithm of a run."""
     entry = CATALOGUE[config.estimator]
     algorithm = make_step(
-        vae,
+        models.bfloat16_trunk(vae) if config.precision == "bfloat16" else vae,
         pose_of(config),
         entry.make(),
         _optimizer(config, learning_rate),

@@ -22,7 +22,7 @@ Preset = Literal["tutorial", "quick", "bernoulli-200", "bernoulli-2x200", "categ
 DATA_NAMES = ("mnist", "fashion-mnist", "kmnist", "emnist")
 """Data sets that have a name; anything else is a path."""
 
-LATER = ("latent_family", "classes")
+LATER = ("latent_family", "classes", "precision")
 """Settings that old runs do not have: their defaults are what those runs did."""
 
 _CONVERT: Mapping[Any, Callable[[Any], Any]] = {Path: Path, float: float}
@@ -81,6 +81,8 @@ class TrainConfig:
     """Training steps between two rows of metrics.jsonl."""
     evaluation_draws: int = 10
     """Noise draws per test image in the result; the curve of each epoch takes one."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What the networks compute in while training; parameters, heads and losses are float32, and so is evaluation."""
     compile: bool = True
     """Compile the training step (a minute at the start the first time, seconds later on; then faster steps)."""
     device: str = "cpu"
@@ -168,7 +170,8 @@ def in_words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
     plain = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
-    return plain.get(kind) or " or ".join(in_words(part) for part in get_args(kind) if part not in (NoneType, ...))
+    joint = " and " if get_origin(kind) is tuple else " or "
+    return plain.get(kind) or joint.join(in_words(part) for part in get_args(kind) if part not in (NoneType, ...))
 
 
 def _typed(name: str, kind: Any, value: Any) -> Any:
