@@ -1,6 +1,6 @@
 """Timing of training steps: cold and warm compile, steady state, the machine's limit, parity."""
 
-from vae_fn.bench.measuring import Windows as Windows
+from vae_fn.bench.measuring import Settings as Settings
 from vae_fn.bench.measuring import measure as measure
 from vae_fn.bench.subject import Source as Source
 from vae_fn.bench.subject import Subject as Subject

@@ -17,8 +17,8 @@ from vae_fn.bench.variants import VARIANTS
 from vae_fn.bench.windows import synchronize
 from vae_fn.errors import UserError
 
-CALLS = 3
-"""Calls after the first over which recompiles and memory are looked at."""
+STEPS = 3
+"""Steps after the first over which recompiles and memory are looked at."""
 
 
 class FirstCall(NamedTuple):
@@ -28,7 +28,7 @@ class FirstCall(NamedTuple):
         seconds: until its result was there: tracing, compiling, one call.
         graphs: that were compiled in it.
         graph_breaks: in it.
-        recompiles: graphs that were compiled in the next calls.
+        recompiles: graphs that were compiled in the next steps.
         peak_mb: most memory of a step, as `memory.MEASURE` says; None where the system does not tell.
         process_peak_mb: most memory of the process, compiling and all.
     """
@@ -51,17 +51,15 @@ def first_call(request: Mapping[str, Any], say: Say) -> dict[str, Any]:
     del say
     variant = VARIANTS[request["variant"]]
     subject = Source(*request["source"]).subject(variant.settings)
-    state, inputs = clone(subject.state), subject.inputs(0)
-    advance, per_call = variant.make(subject), variant.per_call
+    state, advance = clone(subject.state), variant.make(subject)
     counters.clear()
     start = time.perf_counter()
     with whole(request["variant"]):
-        state = advance(state, 0, per_call)
+        state = advance(state, 1)
         synchronize()
         seconds = time.perf_counter() - start
         graphs = counters["stats"]["unique_graphs"]
-        held = size_in_bytes(state) + per_call * size_in_bytes(inputs)
-        peak = peak_bytes(lambda: advance(state, per_call, CALLS * per_call), held, device_of(subject))
+        peak = peak_bytes(lambda: advance(state, STEPS), size_in_bytes(state), device_of(subject))
     return FirstCall(
         seconds,
         graphs,

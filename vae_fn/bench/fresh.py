@@ -11,8 +11,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from vae_fn.errors import UserError
@@ -24,41 +26,52 @@ SERVE = "from vae_fn.bench.fresh import serve; serve()"
 
 
 def call(
-    function: str, request: Mapping[str, Any], environment: Mapping[str, str], say: Say = lambda what: None
+    function: str,
+    request: Mapping[str, Any],
+    environment: Mapping[str, str],
+    say: Say = lambda what: None,
+    log: Path | None = None,
 ) -> Any:
-    """`function(request, say)` in a new process.
+    """`function(request, say)` in a new process, whose output nobody sees.
 
     Args:
         function: `module:function`; what it takes and returns goes through JSON.
         request: its argument.
         environment: variables that the process has besides those of this one.
         say: hears what the function says.
+        log: file for what the process writes to stderr, which is lost otherwise.
 
     Raises:
         UserError: the function raised one, or its process was killed.
         RuntimeError: it raised anything else, whose traceback is the message.
     """
     listen, speak = os.pipe()
-    search = os.pathsep.join(filter(None, sys.path))
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": search, **environment},
-        pass_fds=(speak,),
-        text=True,
-    )
-    os.close(speak)
-    assert process.stdin is not None
-    try:
-        with process.stdin, contextlib.suppress(BrokenPipeError):
-            json.dump({"function": function, "request": request, "speak": speak}, process.stdin)
-        result = _listen(listen, say)
-    finally:
-        if sys.exc_info()[0] is not None:
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
+    with open(log, "xb") if log else tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=variables,
+            pass_fds=(speak,),
+            text=True,
+        )
+        os.close(speak)
+        assert process.stdin is not None
+        try:
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                json.dump({"function": function, "request": request, "speak": speak}, process.stdin)
+            last = _listen(listen, say)
+        except BaseException:
             process.kill()
-        process.wait()
-    return _result(result, process.returncode)
+            raise
+        finally:
+            process.wait()
+        if not last.keys() & {"result", "mistake", "fault"} and not log:
+            errors.seek(0)
+            last["fault"] = errors.read().decode(errors="replace")
+    return _result(last, process.returncode)
 
 
 def serve() -> None:
@@ -98,4 +111,4 @@ def _result(last: Mapping[str, Any], status: int) -> Any:
         raise UserError(last["mistake"])
     if status < 0:
         raise UserError(f"a process was ended by signal {-status}, as for want of memory: choose smaller sizes")
-    raise RuntimeError(last.get("fault", f"a process ended with status {status}"))
+    raise RuntimeError(last.get("fault") or f"a process ended with status {status}")

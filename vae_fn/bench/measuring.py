@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from vae_fn.bench.compiled import FirstCall, calls_in
 from vae_fn.bench.fresh import call
+from vae_fn.bench.instructions import instructions
 from vae_fn.bench.limit import Limit
 from vae_fn.bench.rows import Cold, row_of
 from vae_fn.bench.steady import Steady
@@ -21,25 +22,27 @@ Progress = Callable[[str], None]
 """Hears of each unit of work that is done."""
 
 
-class Windows(NamedTuple):
-    """How long is measured.
+class Settings(NamedTuple):
+    """How much is measured.
 
     Attributes:
         windows: of each row, five or more.
         steps: of a window; None for a quarter of a second of the fastest row.
+        instructions: whether they are counted too, which takes minutes for each row.
     """
 
     windows: int = 9
     steps: int | None = None
+    instructions: bool = False
 
 
-DEFAULT = Windows()
+DEFAULT = Settings()
 
 
 def measure(
     sources: Sequence[Source],
     names: Sequence[str],
-    windows: Windows = DEFAULT,
+    settings: Settings = DEFAULT,
     *,
     progress: Progress = lambda what: None,
 ) -> Iterator[dict[str, Any]]:
@@ -48,7 +51,7 @@ def measure(
     Args:
         sources: of the step, at each size.
         names: of rows.
-        windows: how long is measured.
+        settings: how much is measured.
         progress: hears of `units(...)` things in all.
 
     Raises:
@@ -57,9 +60,9 @@ def measure(
     for source in sources:
         with tempfile.TemporaryDirectory(prefix="vae_fn-bench-") as folder:
             caches = {name: Path(folder) / name if VARIANTS[name].compiled else None for name in names}
-            cold = {name: _cold(source, name, cache, progress) for name, cache in caches.items()}
+            cold = {name: _cold(source, name, cache, settings, progress) for name, cache in caches.items()}
             places = {name: None if cache is None else str(cache / "inductor") for name, cache in caches.items()}
-            request = {"source": source, "caches": places} | windows._asdict()
+            request = {"source": source, "caches": places} | settings._asdict()
             told = call("vae_fn.bench.steady:steady", request, {}, progress)
         found = {name: Steady(**each | {"limit": Limit(*each["limit"])}) for name, each in told.items()}
         reference = found[REFERENCE].windows_ms if REFERENCE in found else None
@@ -67,13 +70,13 @@ def measure(
             yield row_of(name, VARIANTS[name], source, cold[name], found[name], reference)
 
 
-def units(sources: Sequence[Source], names: Sequence[str], windows: Windows) -> int:
+def units(sources: Sequence[Source], names: Sequence[str], settings: Settings) -> int:
     """How often `measure` tells its progress."""
     processes = sum(2 if VARIANTS[name].compiled else 1 for name in names)
-    return len(sources) * (processes + len(names) * (1 + windows.windows))
+    return len(sources) * (processes + len(names) * (1 + settings.windows))
 
 
-def _cold(source: Source, name: str, cache: Path | None, progress: Progress) -> Cold:
+def _cold(source: Source, name: str, cache: Path | None, settings: Settings, progress: Progress) -> Cold:
     """A row's first call, and what it is the second time if it compiles."""
     request = {"source": source, "variant": name}
 
@@ -83,10 +86,15 @@ def _cold(source: Source, name: str, cache: Path | None, progress: Progress) -> 
         return FirstCall(**told)
 
     if cache is None:
-        return Cold(first("first call"), None, None)
-    cold = first("compiled, cold")
-    calls = calls_in(cache / "inductor")
-    return Cold(cold, first("compiled, warm"), calls)
+        cold = Cold(first("first call"), None, None)
+    else:
+        compiled = first("compiled, cold")
+        calls = calls_in(cache / "inductor")
+        cold = Cold(compiled, first("compiled, warm"), calls)
+    if not settings.instructions:
+        return cold
+    counted, why = instructions(source, name, cache_variables(cache))
+    return cold._replace(instructions=counted, uncounted=why)
 
 
 def cache_variables(cache: Path | None) -> dict[str, str]:

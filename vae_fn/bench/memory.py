@@ -1,6 +1,6 @@
 """Memory of a step.
 
-On a CPU: what the high-water mark of resident memory rises by over a few steps, on top of the state and the inputs,
+On a CPU: what the high-water mark of resident memory rises by over a few steps, on top of the state,
 after what the allocator had kept was given back. On CUDA: the allocator's own high-water mark.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 MEASURE = {
-    "cpu": "state and inputs, and what the high-water mark of resident memory rises by over 3 steps",
+    "cpu": "the state, and what the high-water mark of resident memory rises by over 3 steps",
     "cuda": "the high-water mark of torch's allocator over 3 steps",
 }
 """What is measured, by kind of device."""
@@ -26,7 +26,7 @@ def peak_bytes(run: Callable[[], Any], held: int, device: torch.device) -> int |
 
     Args:
         run: runs some steps that have run before.
-        held: bytes of state and inputs.
+        held: bytes of the state.
         device: where.
     """
     if device.type == "cuda":

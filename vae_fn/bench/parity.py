@@ -20,9 +20,9 @@ def parameters(state: Any) -> Tree:
 
 def exact_parameters(subject: Subject, steps: int = STEPS) -> Tree:
     """The parameters after so many steps in float64, eager, with the noise of the step itself."""
-    state = double(subject.state)
-    for i in range(steps):
-        state, _ = subject.exact(state, *double(subject.inputs(i)))
+    state, inputs = double(subject.state), double(subject.inputs)
+    for _ in range(steps):
+        state, _ = subject.exact(state, *inputs)
     return parameters(state)
 
 

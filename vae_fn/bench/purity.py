@@ -16,7 +16,7 @@ def check_step(subject: Subject, name: str) -> None:
         UserError: it returns no new state of the same form, overwrites what it is given, or draws from the global
             generator.
     """
-    given = (subject.state, subject.inputs(0))
+    given = (subject.state, subject.inputs)
     kept, generator = clone(given), torch.get_rng_state()
     result = subject.step(given[0], *given[1])
     if not (isinstance(result, tuple) and len(result) == 2):

@@ -1,6 +1,6 @@
 """A row of the table: everything that is told of one way of running a step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from vae_fn.bench.compiled import Calls, FirstCall
@@ -17,11 +17,15 @@ class Cold(NamedTuple):
         first: with an empty compile cache.
         warm: with the cache that it left; None where nothing is compiled.
         calls: in the generated code; None likewise.
+        instructions: of a step; None if they were not counted.
+        uncounted: why they were not.
     """
 
     first: FirstCall
     warm: FirstCall | None
     calls: Calls | None
+    instructions: float | None = None
+    uncounted: str | None = "not asked for"
 
 
 def break_even(compile_s: float, reference_ms: float, ms: float) -> float | None:
@@ -79,7 +83,15 @@ def row_of(
         "extern_calls": cold.calls.extern if cold.calls else None,
         "overhead_us": found.overhead_us,
         "parity": found.parity,
-        "instructions": None,
+        "instructions": cold.instructions,
+        "notes": {name: why for name, why in _missing(cold, found) if why},
         "steps_per_window": found.steps,
         "windows_ms": found.windows_ms,
     }
+
+
+def _missing(cold: Cold, found: Steady) -> Iterator[tuple[str, str | None]]:
+    """Why something that could have been measured was not."""
+    yield "instructions", cold.uncounted
+    yield "parity", "the step does not run in float64" if found.parity is None else None
+    yield "peak_mb", "the system does not tell" if cold.first.peak_mb is None else None

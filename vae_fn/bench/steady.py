@@ -27,7 +27,7 @@ class Steady(NamedTuple):
         steps: of a window.
         parity: relative error of the parameters after 20 steps; None where float64 cannot be had.
         flops: of a step.
-        bytes: the least that a step moves.
+        bytes: of the state, read and written.
         limit: the machine's.
         overhead_us: of calling a compiled step; None of others.
         precision: what it computes in.
@@ -75,16 +75,15 @@ def steady(request: Mapping[str, Any], say: Say) -> dict[str, dict[str, Any]]:
 def _ready(name: str, subject: Subject, exact: Tree | None, work: Work, limit: Limit) -> tuple[Runner, Steady]:
     """A row's program after its first steps, and all but its times."""
     variant = VARIANTS[name]
-    runner = Runner(variant.make(subject), subject.state, variant.per_call)
-    steps = -(-STEPS // variant.per_call) * variant.per_call
-    reached = parameters(runner.advance(clone(subject.state), 0, steps))
+    runner = Runner(variant.make(subject), subject.state)
+    reached = parameters(runner.advance(clone(subject.state), STEPS))
     parity = None if exact is None else relative_error(reached, exact)
     return runner, Steady(
         windows_ms=[],
         steps=0,
         parity=parity,
         flops=work.flops,
-        bytes=work.bytes,
+        bytes=2 * work.state_bytes,
         limit=limit,
         overhead_us=overhead_us(variant, subject) if variant.compiled else None,
         precision=variant.precision or precision_of(subject),

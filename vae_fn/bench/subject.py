@@ -20,18 +20,15 @@ class Subject(NamedTuple):
     Attributes:
         step: as it is written, not compiled.
         state: before the first step.
-        inputs: `inputs(i)`, the arguments of step i behind the state; making them is inside the time of a step.
+        inputs: its arguments behind the state, the same in every step; what differs from step to step, such as the
+            batch and the noise, follows from the state.
         exact: the step that takes a state and inputs in float64 and draws the same noise.
-        batch: examples of a step, of each member; None if they are not known.
-        samples: posterior samples of an example; None likewise.
     """
 
     step: Step
     state: Tree
-    inputs: Callable[[int], tuple[Any, ...]]
+    inputs: tuple[Any, ...]
     exact: Step
-    batch: int | None = None
-    samples: int | None = None
 
 
 class Source(NamedTuple):
@@ -40,8 +37,8 @@ class Source(NamedTuple):
     Attributes:
         function: `module:function`, which returns a `Subject`.
         arguments: its keyword arguments.
-        batch: the `batch` of the subject, known without making it.
-        samples: likewise.
+        batch: examples of a step, of each member; None if they are not known.
+        samples: posterior samples of an example; None likewise.
     """
 
     function: str
@@ -56,8 +53,8 @@ class Source(NamedTuple):
 
 
 def own(step: Step, state: Tree, *inputs: Any) -> Subject:
-    """The subject of a step that is given the same inputs every time; noise that it takes is one of them."""
-    return Subject(step, state, lambda i: inputs, step)
+    """The subject of a step by itself; noise that it takes is one of the inputs."""
+    return Subject(step, state, inputs, step)
 
 
 def device_of(subject: Subject) -> torch.device:

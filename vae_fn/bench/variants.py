@@ -4,18 +4,22 @@ A row is added here and nowhere else.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from vae_fn.bench.subject import Step, Subject
-from vae_fn.compiling import compile_step
+from vae_fn.compiling import compile_epoch, compile_step
 from vae_fn.types import Tree
 
-Advance = Callable[[Tree, int, int], Tree]
-"""`advance(state, first, count)`: the state after the steps first, ..., first + count - 1; it may consume its state."""
+Advance = Callable[[Tree, int], Tree]
+"""`advance(state, count)`: the state after so many steps; it may consume the one that it is given."""
 
 REFERENCE = "eager"
 """The row that the others are compared with."""
+
+LONGEST = 100
+"""Most steps of a call that takes many."""
 
 
 class Variant(NamedTuple):
@@ -25,30 +29,46 @@ class Variant(NamedTuple):
         about: what it is, in a few words.
         make: the program, of a subject.
         compiled: whether anything is compiled.
-        precision: what it computes in, if not what the step is written in.
+        only: the kind of device that it is for; None for any.
+        precision: what it computes in, if not what the state is in.
         settings: changes of the model's settings that it takes.
-        per_call: steps of one call; a program is asked for multiples of it.
         members: trainings that advance together.
     """
 
     about: str
     make: Callable[[Subject], Advance]
     compiled: bool = True
+    only: str | None = None
     precision: str | None = None
     settings: Mapping[str, Any] = MappingProxyType({})
-    per_call: int = 1
     members: int = 1
 
 
-def by_step(edge: Callable[[Step], Step]) -> Callable[[Subject], Advance]:
+def one_by_one(edge: Callable[[Step], Step]) -> Callable[[Subject], Advance]:
     """The program that calls a step anew for each step, passed once through `edge`."""
 
     def make(subject: Subject) -> Advance:
         step = edge(subject.step)
 
-        def advance(state: Tree, first: int, count: int) -> Tree:
-            for i in range(first, first + count):
-                state, _ = step(state, *subject.inputs(i))
+        def advance(state: Tree, count: int) -> Tree:
+            for _ in range(count):
+                state, _ = step(state, *subject.inputs)
+            return state
+
+        return advance
+
+    return make
+
+
+def many_at_once(edge: Callable[[Step], Callable[..., tuple[Any, Any]]]) -> Callable[[Subject], Advance]:
+    """The program of calls that take up to `LONGEST` steps each: `edge(step)(state, count, *inputs)`."""
+
+    def make(subject: Subject) -> Advance:
+        many = edge(subject.step)
+
+        def advance(state: Tree, count: int) -> Tree:
+            for done in range(0, count, LONGEST):
+                state, _ = many(state, min(LONGEST, count - done), *subject.inputs)
             return state
 
         return advance
@@ -57,7 +77,18 @@ def by_step(edge: Callable[[Step], Step]) -> Callable[[Subject], Advance]:
 
 
 VARIANTS: dict[str, Variant] = {
-    "eager": Variant("the step as it is written", by_step(lambda step: step), compiled=False),
-    "compiled": Variant("compiled whole, a new state every step", by_step(lambda s: compile_step(s, donate=False))),
-    "donated": Variant("compiled whole, the new state in the old one's buffers", by_step(compile_step)),
+    "eager": Variant("the step as it is written", one_by_one(lambda step: step), compiled=False),
+    "compiled": Variant(
+        "compiled whole, a new state every step", one_by_one(partial(compile_step, donate=False, gemm="torch"))
+    ),
+    "donated": Variant(
+        "compiled whole, the new state in the old one's buffers", one_by_one(partial(compile_step, gemm="torch"))
+    ),
+    "onednn": Variant(
+        "donated, large float32 products by oneDNN", one_by_one(partial(compile_step, gemm="onednn")), only="cpu"
+    ),
+    "epoch": Variant(
+        f"donated, up to {LONGEST} steps a call, products by the default of the processor",
+        many_at_once(partial(compile_epoch, longest=LONGEST)),
+    ),
 }

@@ -42,19 +42,17 @@ class Runner(NamedTuple):
     Attributes:
         advance: the program.
         state: where every window starts.
-        per_call: steps of one call.
     """
 
     advance: Advance
     state: Tree
-    per_call: int = 1
 
     def milliseconds(self, steps: int, clock: Clock) -> float:
         """Of a step, the mean over one window; the copy of the state that a program may consume is not in it."""
-        state, steps = clone(self.state), max(1, steps // self.per_call) * self.per_call
+        state = clone(self.state)
         synchronize()
         start = clock()
-        self.advance(state, 0, steps)
+        self.advance(state, steps)
         synchronize()
         return 1e3 * (clock() - start) / steps
 

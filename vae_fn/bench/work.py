@@ -33,25 +33,21 @@ class Work(NamedTuple):
     Attributes:
         flops: floating-point operations of its products, as `torch.utils.flop_counter` counts: two for a multiplication
             and its addition. What is done to single elements is not counted.
-        bytes: the least that it moves: the state is read and written, its inputs are read.
         products: how often it does each.
-        state_bytes: of the state.
+        state_bytes: of the state, which is read and written.
     """
 
     flops: int
-    bytes: int
     products: Counter[Product]
     state_bytes: int
 
 
 def work_of(subject: Subject) -> Work:
     """Count the first step, run eagerly."""
-    inputs, products = subject.inputs(0), _Products()
-    state = clone(subject.state)
+    state, products = clone(subject.state), _Products()
     with FlopCounterMode(display=False) as counter, products:
-        subject.step(state, *inputs)
-    held = size_in_bytes(subject.state)
-    return Work(counter.get_total_flops(), 2 * held + size_in_bytes(inputs), products.seen, held)
+        subject.step(state, *subject.inputs)
+    return Work(counter.get_total_flops(), products.seen, size_in_bytes(state))
 
 
 class _Products(TorchDispatchMode):

@@ -3,134 +3,51 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
-
-from vae_fn.cli.output import check_json, write_json
+from vae_fn.cli.output import write_figure, write_json
 from vae_fn.cli.parse import UsageError, did_you_mean, parse, parse_preset
+from vae_fn.cli.timing import INSTEAD, PROG, OwnOptions, PresetOptions, Timing
 from vae_fn.errors import UserError
-from vae_fn.run.checks import LARGEST_NUMBER, ConfigError
-from vae_fn.run.config import PRESET_HELP, PRESETS, TrainConfig
+from vae_fn.run.config import PRESET_HELP, PRESETS
 
 if TYPE_CHECKING:
     from vae_fn.bench import Source
 
 SUMMARY = "Time training steps: compiling, steady state, share of the machine's limit, parity."
 
-PROG = "vae-fn bench"
 
-FEWEST = 5
-"""Windows: of fewer, quartiles say nothing."""
-
-INSTEAD = {
-    **dict.fromkeys(("--compile", "--no-compile"), "--rows, which names the ways to run the step"),
-    "--batch-size": "--batch-sizes",
-    **dict.fromkeys(
-        ("--runs-dir", "--name", "--tensorboard", "--no-tensorboard", "--log-every", "--evaluation-draws"),
-        "nothing: there is no run",
-    ),
-    **dict.fromkeys(("--checkpoint-every", "--keep-last", "--keep-best", "--no-keep-best"), "nothing: there is no run"),
-}
-"""Options of `vae-fn train` that mean nothing here, and what to use."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What is measured, for how long, and where it goes."""
-
-    rows: str = "all"
-    """Ways to run the step, with commas between, or all; --list-rows tells them."""
-    batch_sizes: str | None = None
-    """Batch sizes, with commas between. By default the preset's; for a step of your own they are handed to --args."""
-    windows: int = 9
-    """Windows of each row, 5 or more, in turn with those of the others."""
-    steps: int | None = None
-    """Steps of a window; by default as many as take the fastest row a quarter of a second."""
-    json: Path | None = None
-    """File to write everything to, as JSON, each window's time too."""
-    list_rows: bool = False
-    """Tell every row. Nothing is measured."""
-    quiet: bool = False
-    """Print nothing but errors."""
-
-    def __post_init__(self) -> None:
-        if not FEWEST <= self.windows <= 10_000:
-            raise ConfigError(f"windows must be {FEWEST} or more, and at most 10,000, not {self.windows}")
-        if self.steps is not None and not 1 <= self.steps <= 1_000_000:
-            raise ConfigError(f"steps must be positive and at most 1,000,000, not {self.steps}")
-        self.sizes()
-        check_json(self.json, None)
-
-    def sizes(self) -> list[int]:
-        """The batch sizes, each once, sorted; none if none are named.
-
-        Raises:
-            ConfigError: a part is no positive number.
-        """
-        parts = [part.strip() for part in (self.batch_sizes or "").split(",") if part.strip()]
-        if not all(part.isdecimal() and 1 <= int(part) <= LARGEST_NUMBER for part in parts):
-            raise ConfigError(f"batch_sizes are positive numbers with commas between, not {self.batch_sizes!r}")
-        return sorted({int(part) for part in parts})
-
-
-@dataclass(frozen=True)
-class PresetOptions:
-    """Time the training step of a preset; its settings are those of `vae-fn train`."""
-
-    settings: OmitArgPrefixes[TrainConfig]
-    timing: OmitArgPrefixes[Timing] = field(default_factory=Timing)
-
-    def sources(self) -> "list[Source]":
-        """The step at each size."""
-        from vae_fn.cli.benched import settings_source
-
-        sizes = self.timing.sizes() or [self.settings.batch_size]
-        return [settings_source(replace(self.settings, batch_size=size, compile=False)) for size in sizes]
-
-
-@dataclass(frozen=True)
-class OwnOptions:
-    """Time a step of your own: a pure function (state, *inputs) -> (state, info).
-
-    MODULE is a dotted module or the path of a .py file; it is imported, so it runs.
-    """
-
-    step: Annotated[str, Positional, arg(metavar="MODULE:OBJECT")]
-    """The step, such as my_file.py:step."""
-    args: Annotated[str, arg(metavar="MODULE:FUNCTION")]
-    """A function that returns (state, *inputs); with --batch-sizes it is called with each of them."""
-    timing: OmitArgPrefixes[Timing] = field(default_factory=Timing)
-
-    def sources(self) -> "list[Source]":
-        """The step at each size."""
-        from vae_fn.cli.benched import own_source
-
-        return [own_source(self.step, self.args, size) for size in self.timing.sizes() or [None]]
-
-
-def main(args: Sequence[str]) -> None:
-    """Measure, print the table, and write what is asked for."""
+def main(args: Sequence[str]) -> int:
+    """Measure, print the tables, and write what is asked for; 1 if a row is slower than a baseline allows."""
     options = _parse(args)
     timing: Timing = options.timing
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of each machine without a GPU
-    from vae_fn.cli import timed
+    for name in ("torch.utils.cpp_extension", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each machine without a GPU, and of slow starts
+    from vae_fn.cli import compared, timed
 
     if timing.list_rows:
         print(timed.rows_text())
-        return
-    names = _named(timing.rows)
-    result = _measured(options.sources(), names, timing)
-    if timing.json is not None:
-        write_json(timing.json, result)
+        return 0
+    if timing.compare is not None:
+        print(compared.compared_text(*map(compared.read_table, timing.compare)))
+        return 0
+    names, baseline = _named(timing.rows, options.device), None
+    if timing.against is not None:
+        baseline = compared.read_table(timing.against)
+        if not timing.anyway:
+            compared.check_alike(baseline["environment"], timed.machine(), timing.against)
+    sources = options.sources()
+    result = _measured(sources, names, timing)
+    _write(timing, result)
     if not timing.quiet:
         print(timed.report(result))
-        if timing.json is not None:
-            print(f"results in {timing.json}")
+    if timing.artifacts is not None:
+        _keep_artifacts(sources, names, timing)
+    if not timing.quiet:
+        _say_where(timing)
+    return 0 if baseline is None else _held_against(timing, baseline, result)
 
 
 def _parse(args: Sequence[str]) -> Any:
@@ -146,8 +63,8 @@ def _parse(args: Sequence[str]) -> Any:
     return parse_preset(starts, args, PROG, f"{SUMMARY}\n\n{about} --args my_file.py:make_args")
 
 
-def _named(rows: str) -> list[str]:
-    """The rows that are asked for, each of which is there.
+def _named(rows: str, device: str | None) -> list[str]:
+    """The rows that are asked for, each of which is there; of all those that the device takes.
 
     Raises:
         UserError: one is not, or it needs a compiler and there is none.
@@ -155,10 +72,14 @@ def _named(rows: str) -> list[str]:
     from vae_fn.bench import VARIANTS
     from vae_fn.run.assemble import compiler
 
-    names = [*VARIANTS] if rows == "all" else list(dict.fromkeys(filter(None, map(str.strip, rows.split(",")))))
+    kind = device and device.partition(":")[0]
+    fit = [name for name, variant in VARIANTS.items() if kind is None or variant.only in (None, kind)]
+    names = fit if rows == "all" else list(dict.fromkeys(filter(None, map(str.strip, rows.split(",")))))
     for name in names:
         if name not in VARIANTS:
             raise UsageError(f"there is no row {name!r}.{did_you_mean(name, VARIANTS)}")
+        if name not in fit:
+            raise UsageError(f"the row {name!r} is for {VARIANTS[name].only}, not for {device}: leave it out")
     if not names:
         raise UsageError("--rows takes names with commas between, or all: --list-rows tells them.")
     if compiler() is None and any(VARIANTS[name].compiled for name in names):
@@ -167,14 +88,22 @@ def _named(rows: str) -> list[str]:
 
 
 def _measured(sources: "Sequence[Source]", names: Sequence[str], timing: Timing) -> dict[str, Any]:
-    from vae_fn.bench import Windows, measure
+    from vae_fn.bench import Settings, measure
     from vae_fn.bench.measuring import units
     from vae_fn.cli.timed import surroundings
 
-    windows, before = Windows(timing.windows, timing.steps), os.getloadavg()
-    with _bar(units(sources, names, windows), timing.quiet) as progress:
-        rows = list(measure(sources, names, windows, progress=progress))
+    settings, before = Settings(timing.windows, timing.steps, timing.instructions), os.getloadavg()
+    with _bar(units(sources, names, settings), timing.quiet) as progress:
+        rows = list(measure(sources, names, settings, progress=progress))
     return {"rows": rows, "environment": surroundings(rows[0]["device"], before)}
+
+
+def _keep_artifacts(sources: "Sequence[Source]", names: Sequence[str], timing: Timing) -> None:
+    from vae_fn.bench.artifacts import write_artifacts
+
+    assert timing.artifacts is not None
+    with _bar(len(sources) * len(names), timing.quiet) as progress:
+        write_artifacts(sources, names, timing.artifacts, progress)
 
 
 @contextmanager
@@ -189,3 +118,32 @@ def _bar(total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
             bar.update()
 
         yield progress
+
+
+def _write(timing: Timing, result: Mapping[str, Any]) -> None:
+    if timing.json is not None:
+        write_json(timing.json, result)
+    if timing.figure is not None:
+        from vae_fn.viz.timing import timing_figure
+
+        write_figure(timing.figure, timing_figure(result["rows"]))
+
+
+def _say_where(timing: Timing) -> None:
+    places = [str(place) for place in (timing.json, timing.figure, timing.artifacts) if place is not None]
+    if places:
+        print(f"results in {', '.join(places)}")
+
+
+def _held_against(timing: Timing, baseline: Mapping[str, Any], result: Mapping[str, Any]) -> int:
+    """The exit status: 1 if a row is slower than the baseline allows, each of which is told on stderr."""
+    from vae_fn.cli import compared
+
+    if not timing.anyway:
+        compared.check_alike(baseline["environment"], result["environment"], timing.against)
+    if not timing.quiet:
+        print(f"\nagainst {timing.against}:\n{compared.compared_text(baseline, result)}")
+    lines = compared.slower_lines(baseline, result, timing.at_most)
+    for line in lines:
+        print(f"{PROG}: {line}", file=sys.stderr)
+    return 1 if lines else 0

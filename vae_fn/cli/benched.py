@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from vae_fn import tree
 from vae_fn.bench.purity import check_step
 from vae_fn.bench.subject import Source, Subject, own
 from vae_fn.cli.locate import Located, locate, reported
@@ -14,6 +16,7 @@ from vae_fn.run.assemble import assemble
 from vae_fn.run.config import TrainConfig, from_toml, to_toml
 from vae_fn.run.train import initial_state
 from vae_fn.training.step import Batch, State, draw_noise
+from vae_fn.types import Pixels
 
 
 def settings_source(config: TrainConfig) -> Source:
@@ -27,23 +30,22 @@ def own_source(step: str, args: str, batch: int | None) -> Source:
 
 
 def of_settings(toml: str, settings: dict[str, Any]) -> Subject:
-    """The training step of settings with some of them changed; gathering the batch and drawing noise are part of it."""
+    """The training step of settings with some of them changed; it gathers its batch and draws its noise."""
     parts = assemble(replace(from_toml(toml), **settings))
-    algorithm, batches, config = parts.algorithm, parts.batches, parts.config
-    specs, full = algorithm.noise_like(batches(0)), len(batches.images) // config.batch_size
+    algorithm, batches, size = parts.algorithm, parts.batches, parts.config.batch_size
+    specs = algorithm.noise_like(batches(0))
 
     def drawing(dtype: torch.dtype) -> Any:
-        def step(state: State, batch: Batch, streams: Streams) -> Any:
+        def step(state: State, images: Pixels, order: Tensor, streams: Streams) -> Any:
+            first = state.step % batches.full * size
+            batch = Batch(images[order[first + torch.arange(size, device=order.device)]])
             return algorithm.step(state, batch, draw_noise(streams, state.step, specs, dtype))
 
         return step
 
-    return Subject(
-        drawing(torch.float32),
-        initial_state(parts),
-        lambda i: (batches(i % full), parts.streams),
-        drawing(torch.float64),
-    )
+    streams = tree.clone(parts.streams)  # keys that were split from one share its memory
+    inputs = (batches.images, batches.order(0), streams)
+    return Subject(drawing(torch.float32), initial_state(parts), inputs, drawing(torch.float64))
 
 
 def of_user(step: str, args: str, batch: int | None, settings: dict[str, Any]) -> Subject:
@@ -60,7 +62,7 @@ def of_user(step: str, args: str, batch: int | None, settings: dict[str, Any]) -
         given = made.value(*sizes)
     if type(given) is not tuple or not given:
         raise UserError(f"{args} must return a tuple (state, *inputs), not {type(given).__name__}")
-    subject = own(located.value, *given)._replace(batch=batch)
+    subject = own(located.value, *given)
     with reported(step, located.file):
         check_step(subject, step)
     return subject

@@ -23,6 +23,11 @@ def rows_text() -> str:
     return "\n".join(f"{name:{width}}  {variant.about}" for name, variant in VARIANTS.items())
 
 
+def machine() -> dict[str, Any]:
+    """The environment as far as it is known before anything is measured: without the device."""
+    return {name: value for name, value in environment("cpu", random.GENERATOR).items() if name != "device"}
+
+
 def surroundings(device: str, before: Sequence[float]) -> dict[str, Any]:
     """The environment, with what times depend on besides: variables, and the load before and now.
 

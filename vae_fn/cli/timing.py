@@ -1,0 +1,138 @@
+"""What `vae-fn bench` can be asked for."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from vae_fn.cli.output import PICTURES, check_file, check_json
+from vae_fn.run.checks import LARGEST_NUMBER, ConfigError
+from vae_fn.run.config import TrainConfig
+
+if TYPE_CHECKING:
+    from vae_fn.bench import Source
+
+PROG = "vae-fn bench"
+
+FEWEST = 5
+"""Windows: of fewer, quartiles say nothing."""
+
+INSTEAD = {
+    **dict.fromkeys(("--compile", "--no-compile"), "--rows, which names the ways to run the step"),
+    "--batch-size": "--batch-sizes",
+    **dict.fromkeys(
+        ("--runs-dir", "--name", "--tensorboard", "--no-tensorboard", "--log-every", "--evaluation-draws"),
+        "nothing: there is no run",
+    ),
+    **dict.fromkeys(("--checkpoint-every", "--keep-last", "--keep-best", "--no-keep-best"), "nothing: there is no run"),
+}
+"""Options of `vae-fn train` that mean nothing here, and what to use."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What is measured, for how long, and where it goes."""
+
+    rows: str = "all"
+    """Ways to run the step, with commas between, or all; --list-rows tells them."""
+    batch_sizes: str | None = None
+    """Batch sizes, with commas between. By default the preset's; for a step of your own they are handed to --args."""
+    windows: int = 9
+    """Windows of each row, 5 or more, in turn with those of the others."""
+    steps: int | None = None
+    """Steps of a window; by default as many as take the fastest row a quarter of a second."""
+    instructions: bool = False
+    """Count the instructions of a step with valgrind too; this takes minutes for each row."""
+    json: Path | None = None
+    """File to write everything to, as JSON, each window's time too."""
+    figure: Path | None = None
+    """File to draw into, .png or .svg: ratio to the limit against batch size, and time of each row."""
+    artifacts: Path | None = None
+    """New folder for what one attaches to a report of a fault: graphs, generated code, the log of compiling, a trace.
+    Every row is compiled once more for it."""
+    against: Path | None = None
+    """A file of --json to hold the times against; the exit status is 1 if a row is slower than --at-most says."""
+    at_most: float = 1.1
+    """With --against: the largest ratio of a row's median to the baseline's that passes."""
+    anyway: bool = False
+    """With --against: also where processor, torch or threads are others."""
+    compare: tuple[Path, Path] | None = None
+    """Two files of --json: tell the ratios of their rows, with intervals. Nothing is measured."""
+    list_rows: bool = False
+    """Tell every row. Nothing is measured."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+    def __post_init__(self) -> None:
+        if not FEWEST <= self.windows <= 10_000:
+            raise ConfigError(f"windows must be {FEWEST} or more, and at most 10,000, not {self.windows}")
+        if self.steps is not None and not 1 <= self.steps <= 1_000_000:
+            raise ConfigError(f"steps must be positive and at most 1,000,000, not {self.steps}")
+        if not 0 < self.at_most < LARGEST_NUMBER:
+            raise ConfigError(f"at_most must be positive and finite, not {self.at_most}")
+        if self.against is None and (self.anyway or self.at_most != Timing.at_most):
+            raise ConfigError("at_most and anyway say how to hold times against a baseline: give it by --against FILE")
+        if self.artifacts is not None and (self.artifacts.exists() or not self.artifacts.absolute().parent.is_dir()):
+            raise ConfigError(f"artifacts must be a new folder in one that exists, not {self.artifacts}")
+        self.sizes()
+        check_json(self.json, None)
+        check_file("figure", self.figure, None)
+        if self.figure is not None and self.figure.suffix.lower() not in PICTURES:
+            raise ConfigError(f"figure must end in {' or '.join(PICTURES)}, not {self.figure}")
+
+    def sizes(self) -> list[int]:
+        """The batch sizes, each once, sorted; none if none are named.
+
+        Raises:
+            ConfigError: a part is no positive number.
+        """
+        parts = [part.strip() for part in (self.batch_sizes or "").split(",") if part.strip()]
+        if not all(part.isdecimal() and 1 <= int(part) <= LARGEST_NUMBER for part in parts):
+            raise ConfigError(f"batch_sizes are positive numbers with commas between, not {self.batch_sizes!r}")
+        return sorted({int(part) for part in parts})
+
+
+@dataclass(frozen=True)
+class PresetOptions:
+    """Time the training step of a preset; its settings are those of `vae-fn train`."""
+
+    settings: OmitArgPrefixes[TrainConfig]
+    timing: OmitArgPrefixes[Timing] = field(default_factory=Timing)
+
+    @property
+    def device(self) -> str:
+        """Where the step runs."""
+        return self.settings.device
+
+    def sources(self) -> "list[Source]":
+        """The step at each size."""
+        from vae_fn.cli.benched import settings_source
+
+        sizes = self.timing.sizes() or [self.settings.batch_size]
+        return [settings_source(replace(self.settings, batch_size=size, compile=False)) for size in sizes]
+
+
+@dataclass(frozen=True)
+class OwnOptions:
+    """Time a step of your own: a pure function (state, *inputs) -> (state, info).
+
+    MODULE is a dotted module or the path of a .py file; it is imported, so it runs.
+    """
+
+    step: Annotated[str, Positional, arg(metavar="MODULE:OBJECT")]
+    """The step, such as my_file.py:step."""
+    args: Annotated[str, arg(metavar="MODULE:FUNCTION")]
+    """A function that returns (state, *inputs); with --batch-sizes it is called with each of them."""
+    timing: OmitArgPrefixes[Timing] = field(default_factory=Timing)
+
+    @property
+    def device(self) -> None:
+        """Where the step runs: it is not known before it is made."""
+        return None
+
+    def sources(self) -> "list[Source]":
+        """The step at each size."""
+        from vae_fn.cli.benched import own_source
+
+        return [own_source(self.step, self.args, size) for size in self.timing.sizes() or [None]]
