@@ -7,6 +7,9 @@ REFERENCE = "this package, compiled step"
 OURS = [
     Row("this package, eager", "vae_fn", "float32", "ours.py", {"form": "eager"}),
     Row(REFERENCE, "vae_fn", "float32", "ours.py", {"form": "step"}),
+    Row("this package, compiled step, oneDNN", "vae_fn", "float32", "ours.py", {"form": "step", "gemm": "onednn"}),
+    Row("this package, compiled step, MKL", "vae_fn", "float32", "ours.py", {"form": "step", "gemm": "torch"}),
+    Row("this package, compiled epoch", "vae_fn", "float32", "ours.py", {"form": "epoch"}),
 ]
 
 MODULE = [

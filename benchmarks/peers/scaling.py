@@ -1,0 +1,165 @@
+"""How the time and the memory of a step grow with its sizes, for this package and for JAX.
+
+    .venv/bin/python benchmarks/peers/scaling.py [--axis batch width samples] [--seconds 2]
+
+One size is changed at a time; all else is the tutorial's. Every point is written as soon as it is measured, and those
+that the record holds already are not measured again (`--fresh` begins anew). Writes results/scaling.json and .png.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import reference
+import report
+import scaling_figure
+from compare import RESULTS, versions
+from process import Failed, Peer, Row, alternate, started, with_threads
+from reference import ParityError
+from tabulate import tabulate
+from task import Task
+
+from vae_fn import random
+from vae_fn.data import load_mnist
+from vae_fn.run.environment import environment
+from vae_fn.run.folder import write_atomic
+
+AXES: dict[str, dict[int, Task]] = {
+    "batch": {n: Task(batch=n, chunk=1) for n in (32, 128, 512, 2048, 8192)},
+    "width": {n: Task(hidden=512 * n, chunk=1) for n in (1, 2, 4, 8)},
+    "samples": {n: Task(samples=n, objective="iwae", chunk=1) for n in (1, 8, 64, 512)},
+}
+"""The tasks along each axis. A new axis is a line here, with a field of `Task` that the programs heed."""
+
+ROWS = [
+    Row("this package", "vae_fn", "float32", "ours.py", {"form": "step"}),
+    Row("JAX", "JAX", "float32", "in_jax.py", {"scan": False, "precision": "float32"}),
+]
+LIMIT = 1e-4
+"""The largest relative error of the loss at the initial weights: K-sample bounds are sums of many exponentials."""
+
+
+def measure(sizes: Task, images: np.ndarray, surroundings: dict[str, str], windows: int, seconds: float) -> list[dict]:
+    """A row for each program at these sizes: milliseconds a step, peak memory during the windows, error of the loss."""
+    with tempfile.TemporaryDirectory() as folder:
+        right = reference.prepare(Path(folder), sizes, images, steps=0)[0]
+        with started(ROWS, Path(folder), surroundings) as (peers, _):
+            steps = _steps(peers, seconds)
+            times = alternate(peers, windows, steps)
+            return [_row(peer, times[peer.row.name], right, steps) for peer in peers]
+
+
+def _steps(peers: Sequence[Peer], seconds: float) -> int:
+    """As many steps as the slowest program takes in the time of a window, after a warm-up."""
+    slowest = max(min(peer.window(1) for _ in range(3)) for peer in peers)
+    return max(1, int(seconds / slowest))
+
+
+def _row(peer: Peer, times: list[float], right: float, steps: int) -> dict[str, Any]:
+    error = abs(peer.ready["losses"][0] - right) / abs(right)
+    if not error <= LIMIT:
+        raise ParityError(f"{peer.row.name} does not do the same step: its loss is {error:.1e} off")
+    memory = peer.quit()
+    found = {"name": peer.row.name, "framework": peer.row.framework, "ms_per_step": report.spread(times)}
+    return found | {"steps": steps, "first_step_s": peer.ready["first_step_s"], "error": error, **memory}
+
+
+def exponents(points: dict[str, list[dict]]) -> dict[str, dict[str, float]]:
+    """The slope of log time over log size along an axis, by program: over all points, and between the last two."""
+    found = {}
+    for name in {row["name"] for rows in points.values() for row in rows}:
+        pairs = [(int(n), r["ms_per_step"]["median"]) for n, rows in points.items() for r in rows if r["name"] == name]
+        size, ms = np.log(sorted(pairs)).T
+        if len(size) > 1:
+            found[name] = {"all": _slope(size, ms), "last": _slope(size[-2:], ms[-2:])}
+    return found
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def table(record: dict[str, Any]) -> str:
+    """A line for each point and program, then the exponents."""
+    lines = [
+        {
+            "size": f"{axis} {n}",
+            "program": row["name"],
+            "ms a step": f"{row['ms_per_step']['median']:.2f}",
+            "peak MB": f"{row['windows_mb']:.0f}",
+        }
+        for axis, points in record["axes"].items()
+        for n, rows in points.items()
+        for row in rows
+    ]
+    slopes = [
+        f"time grows with {axis} to the power {slope['all']:.2f} ({slope['last']:.2f} at the end): {name}"
+        for axis, by_name in record["exponents"].items()
+        for name, slope in sorted(by_name.items())
+    ]
+    return "\n".join([tabulate(lines, headers="keys", disable_numparse=True), *slopes])
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    threads = int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0))))
+    parser.add_argument("--axis", nargs="+", choices=AXES, default=list(AXES), help="what to change")
+    parser.add_argument("--largest", type=int, default=10**9, help="no sizes beyond this")
+    parser.add_argument("--windows", type=int, default=5, help="windows of each program at a point")
+    parser.add_argument("--seconds", type=float, default=2.0, help="a window of the slower program, about")
+    parser.add_argument("--threads", type=int, default=threads, help="of every program")
+    parser.add_argument("--fresh", action="store_true", help="forget the points of the record")
+    parser.add_argument(
+        "--json", type=Path, default=RESULTS / "scaling.json", help="the record; the figure lies beside"
+    )
+    options = parser.parse_args()
+    if options.windows < 2:
+        parser.error("give at least 2 --windows")
+    return options
+
+
+def main() -> None:
+    """Measure what is not measured yet, print and write."""
+    options = arguments()
+    old = json.loads(options.json.read_text()) if options.json.exists() and not options.fresh else {}
+    if old and old["threads"] != options.threads:
+        sys.exit(f"{options.json} was measured with {old['threads']} threads: --threads the same, or --fresh")
+    axes: dict[str, dict[str, list[dict]]] = old.get("axes", {})
+    surroundings, images = with_threads(options.threads, None), load_mnist().train.images.numpy()
+    for axis in options.axis:
+        points = axes.setdefault(axis, {})
+        for size, sizes in AXES[axis].items():
+            if str(size) in points or size > options.largest:
+                continue
+            print(f"{axis} {size}", file=sys.stderr)
+            before = os.getloadavg()
+            try:
+                rows = measure(sizes, images, surroundings, options.windows, options.seconds)
+            except (ParityError, Failed) as error:
+                sys.exit(f"{axis} {size}: {error}")
+            points[str(size)] = [row | {"load_average": before} for row in rows]
+            record = _record(axes, options)
+            write_atomic(options.json, json.dumps(record, indent=2, allow_nan=False) + "\n")
+            write_atomic(options.json.with_suffix(".png"), scaling_figure.draw(record))
+    print(table(_record(axes, options)))
+
+
+def _record(axes: dict[str, dict[str, list[dict]]], options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "axes": axes,
+        "exponents": {axis: exponents(points) for axis, points in axes.items()},
+        "threads": options.threads,
+        "windows": options.windows,
+        "versions": versions(),
+        "environment": environment("cpu", random.GENERATOR) | {"command": ["benchmarks/peers/scaling.py"]},
+    }
+
+
+if __name__ == "__main__":
+    main()
