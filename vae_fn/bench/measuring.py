@@ -27,7 +27,7 @@ class Settings(NamedTuple):
 
     Attributes:
         windows: of each row, five or more.
-        steps: of a window; None for a quarter of a second of the fastest row.
+        steps: of a window; None for as many as take the row a quarter of a second.
         instructions: whether they are counted too, which takes minutes for each row.
     """
 

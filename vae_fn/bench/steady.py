@@ -16,7 +16,7 @@ from vae_fn.bench.work import Work, work_of
 from vae_fn.types import Tree
 
 SECONDS = 0.25
-"""Of a window of the fastest row, where the number of its steps is not given."""
+"""Of a window, where the number of its steps is not given."""
 
 
 class Steady(NamedTuple):
@@ -50,7 +50,7 @@ def steady(request: Mapping[str, Any], say: Say) -> dict[str, dict[str, Any]]:
 
     Args:
         request: `source`, the fields of a `Source`; `caches`, where each row's compiled code is, by its name; `windows`
-            and `steps`, of each, the latter None for a quarter of a second.
+            and `steps`, of each, the latter None for as many as take a quarter of a second.
         say: hears of each row that is ready and each window that is done.
     """
     source, caches = Source(*request["source"]), request["caches"]
@@ -67,9 +67,9 @@ def steady(request: Mapping[str, Any], say: Say) -> dict[str, dict[str, Any]]:
         with whole(name):
             runners[name], found[name] = _ready(name, subject, exact, *limits[settings])
         say(f"{name}: ready")
-    steps = request["steps"] or max(steps_of_window(runner, SECONDS) for runner in runners.values())
+    steps = {name: request["steps"] or steps_of_window(runner, SECONDS) for name, runner in runners.items()}
     times = interleaved(runners, request["windows"], steps, progress=lambda name: say(f"{name}: window"))
-    return {name: found[name]._replace(windows_ms=times[name], steps=steps)._asdict() for name in found}
+    return {name: found[name]._replace(windows_ms=times[name], steps=steps[name])._asdict() for name in found}
 
 
 def _ready(name: str, subject: Subject, exact: Tree | None, work: Work, limit: Limit) -> tuple[Runner, Steady]:
@@ -86,7 +86,7 @@ def _ready(name: str, subject: Subject, exact: Tree | None, work: Work, limit: L
         bytes=2 * work.state_bytes,
         limit=limit,
         overhead_us=overhead_us(variant, subject) if variant.compiled else None,
-        precision=variant.precision or precision_of(subject),
+        precision=precision_of(subject),
         device=str(device_of(subject)),
     )
 

@@ -23,12 +23,14 @@ class Subject(NamedTuple):
         inputs: its arguments behind the state, the same in every step; what differs from step to step, such as the
             batch and the noise, follows from the state.
         exact: the step that takes a state and inputs in float64 and draws the same noise.
+        precision: what it computes in, if not in the state's own.
     """
 
     step: Step
     state: Tree
     inputs: tuple[Any, ...]
     exact: Step
+    precision: str | None = None
 
 
 class Source(NamedTuple):
@@ -63,7 +65,9 @@ def device_of(subject: Subject) -> torch.device:
 
 
 def precision_of(subject: Subject) -> str:
-    """The dtype of the state's first floating leaf, which a row may compute in less than."""
+    """What the step computes in: what it says, or the dtype of the state's first floating leaf."""
+    if subject.precision is not None:
+        return subject.precision
     floating = (leaf.dtype for leaf in tree.leaves(subject.state) if leaf.is_floating_point())
     return str(next(floating, torch.float32)).removeprefix("torch.")
 

@@ -30,7 +30,6 @@ class Variant(NamedTuple):
         make: the program, of a subject.
         compiled: whether anything is compiled.
         only: the kind of device that it is for; None for any.
-        precision: what it computes in, if not what the state is in.
         settings: changes of the model's settings that it takes.
         members: trainings that advance together.
     """
@@ -39,7 +38,6 @@ class Variant(NamedTuple):
     make: Callable[[Subject], Advance]
     compiled: bool = True
     only: str | None = None
-    precision: str | None = None
     settings: Mapping[str, Any] = MappingProxyType({})
     members: int = 1
 
@@ -90,5 +88,10 @@ VARIANTS: dict[str, Variant] = {
     "epoch": Variant(
         f"donated, up to {LONGEST} steps a call, products by the default of the processor",
         many_at_once(partial(compile_epoch, longest=LONGEST)),
+    ),
+    "bfloat16": Variant(
+        "donated, networks in bfloat16, parameters, heads and losses as they were",
+        one_by_one(compile_step),
+        settings={"precision": "bfloat16"},
     ),
 }

@@ -60,7 +60,7 @@ class Runner(NamedTuple):
 def interleaved(
     runners: Mapping[str, Runner],
     windows: int,
-    steps: int,
+    steps: Mapping[str, int],
     *,
     clock: Clock = time.perf_counter,
     progress: Callable[[str], None] = lambda name: None,
@@ -73,14 +73,14 @@ def interleaved(
     Args:
         runners: the programs by name.
         windows: of each.
-        steps: of a window.
+        steps: of a window, by program.
         clock: in seconds.
         progress: hears of each window that is done.
     """
     names, times = list(runners), {name: [] for name in runners}
     for i in range(windows):
         for name in names[i % len(names) :] + names[: i % len(names)]:
-            times[name].append(runners[name].milliseconds(steps, clock))
+            times[name].append(runners[name].milliseconds(steps[name], clock))
             progress(name)
     return times
 

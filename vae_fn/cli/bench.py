@@ -22,7 +22,7 @@ SUMMARY = "Time training steps: compiling, steady state, share of the machine's 
 def main(args: Sequence[str]) -> int:
     """Measure, print the tables, and write what is asked for; 1 if a row is slower than a baseline allows."""
     options = _parse(args)
-    timing: Timing = options.timing
+    timing = options.timing
     for name in ("torch.utils.cpp_extension", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each machine without a GPU, and of slow starts
     from vae_fn.cli import compared, timed
@@ -33,7 +33,7 @@ def main(args: Sequence[str]) -> int:
     if timing.compare is not None:
         print(compared.compared_text(*map(compared.read_table, timing.compare)))
         return 0
-    names, baseline = _named(timing.rows, options.device), None
+    names, baseline = _named(options), None
     if timing.against is not None:
         baseline = compared.read_table(timing.against)
         if not timing.anyway:
@@ -50,7 +50,7 @@ def main(args: Sequence[str]) -> int:
     return 0 if baseline is None else _held_against(timing, baseline, result)
 
 
-def _parse(args: Sequence[str]) -> Any:
+def _parse(args: Sequence[str]) -> PresetOptions | OwnOptions:
     if args and ":" in args[0] and not args[0].startswith("-"):
         return parse(OwnOptions, args, PROG)
     for given in args:
@@ -63,23 +63,23 @@ def _parse(args: Sequence[str]) -> Any:
     return parse_preset(starts, args, PROG, f"{SUMMARY}\n\n{about} --args my_file.py:make_args")
 
 
-def _named(rows: str, device: str | None) -> list[str]:
-    """The rows that are asked for, each of which is there; of all those that the device takes.
+def _named(options: PresetOptions | OwnOptions) -> list[str]:
+    """The rows that are asked for, each of which is there and goes with the step.
 
     Raises:
-        UserError: one is not, or it needs a compiler and there is none.
+        UserError: one is not or does not, or it needs a compiler and there is none.
     """
     from vae_fn.bench import VARIANTS
     from vae_fn.run.assemble import compiler
 
-    kind = device and device.partition(":")[0]
-    fit = [name for name, variant in VARIANTS.items() if kind is None or variant.only in (None, kind)]
+    refusals, rows = {name: options.refusal(variant) for name, variant in VARIANTS.items()}, options.timing.rows
+    fit = [name for name, refusal in refusals.items() if refusal is None]
     names = fit if rows == "all" else list(dict.fromkeys(filter(None, map(str.strip, rows.split(",")))))
     for name in names:
         if name not in VARIANTS:
             raise UsageError(f"there is no row {name!r}.{did_you_mean(name, VARIANTS)}")
-        if name not in fit:
-            raise UsageError(f"the row {name!r} is for {VARIANTS[name].only}, not for {device}: leave it out")
+        if refusals[name] is not None:
+            raise UsageError(f"the row {name!r} {refusals[name]}: leave it out")
     if not names:
         raise UsageError("--rows takes names with commas between, or all: --list-rows tells them.")
     if compiler() is None and any(VARIANTS[name].compiled for name in names):

@@ -15,7 +15,7 @@ from vae_fn.random import Streams
 from vae_fn.run.assemble import assemble
 from vae_fn.run.config import TrainConfig, from_toml, to_toml
 from vae_fn.run.train import initial_state
-from vae_fn.training.step import Batch, State, draw_noise
+from vae_fn.training.step import Algorithm, Batch, State, draw_noise
 from vae_fn.types import Pixels
 
 
@@ -31,11 +31,13 @@ def own_source(step: str, args: str, batch: int | None) -> Source:
 
 def of_settings(toml: str, settings: dict[str, Any]) -> Subject:
     """The training step of settings with some of them changed; it gathers its batch and draws its noise."""
-    parts = assemble(replace(from_toml(toml), **settings))
-    algorithm, batches, size = parts.algorithm, parts.batches, parts.config.batch_size
-    specs = algorithm.noise_like(batches(0))
+    config = replace(from_toml(toml), **settings)
+    parts = assemble(config)
+    exact = parts if config.precision == "float32" else assemble(replace(config, precision="float32"))
+    batches, size = parts.batches, config.batch_size
+    specs = parts.algorithm.noise_like(batches(0))
 
-    def drawing(dtype: torch.dtype) -> Any:
+    def drawing(algorithm: Algorithm, dtype: torch.dtype) -> Any:
         def step(state: State, images: Pixels, order: Tensor, streams: Streams) -> Any:
             first = state.step % batches.full * size
             batch = Batch(images[order[first + torch.arange(size, device=order.device)]])
@@ -45,7 +47,13 @@ def of_settings(toml: str, settings: dict[str, Any]) -> Subject:
 
     streams = tree.clone(parts.streams)  # keys that were split from one share its memory
     inputs = (batches.images, batches.order(0), streams)
-    return Subject(drawing(torch.float32), initial_state(parts), inputs, drawing(torch.float64))
+    return Subject(
+        drawing(parts.algorithm, torch.float32),
+        initial_state(parts),
+        inputs,
+        drawing(exact.algorithm, torch.float64),
+        config.precision,
+    )
 
 
 def of_user(step: str, args: str, batch: int | None, settings: dict[str, Any]) -> Subject:

@@ -11,7 +11,7 @@ from vae_fn.run.checks import LARGEST_NUMBER, ConfigError
 from vae_fn.run.config import TrainConfig
 
 if TYPE_CHECKING:
-    from vae_fn.bench import Source
+    from vae_fn.bench import Source, Variant
 
 PROG = "vae-fn bench"
 
@@ -41,7 +41,7 @@ class Timing:
     windows: int = 9
     """Windows of each row, 5 or more, in turn with those of the others."""
     steps: int | None = None
-    """Steps of a window; by default as many as take the fastest row a quarter of a second."""
+    """Steps of a window; by default as many as take the row a quarter of a second."""
     instructions: bool = False
     """Count the instructions of a step with valgrind too; this takes minutes for each row."""
     json: Path | None = None
@@ -100,10 +100,10 @@ class PresetOptions:
     settings: OmitArgPrefixes[TrainConfig]
     timing: OmitArgPrefixes[Timing] = field(default_factory=Timing)
 
-    @property
-    def device(self) -> str:
-        """Where the step runs."""
-        return self.settings.device
+    def refusal(self, variant: "Variant") -> str | None:
+        """Why a row does not go with the step; None if it does."""
+        kind = self.settings.device.partition(":")[0]
+        return None if variant.only in (None, kind) else f"is for {variant.only}, not for {kind}"
 
     def sources(self) -> "list[Source]":
         """The step at each size."""
@@ -126,10 +126,10 @@ class OwnOptions:
     """A function that returns (state, *inputs); with --batch-sizes it is called with each of them."""
     timing: OmitArgPrefixes[Timing] = field(default_factory=Timing)
 
-    @property
-    def device(self) -> None:
-        """Where the step runs: it is not known before it is made."""
-        return None
+    def refusal(self, variant: "Variant") -> str | None:
+        """Why a row does not go with the step; None if it does."""
+        names = ", ".join(variant.settings)
+        return f"changes {names} of a preset, which a step of your own has not" if names else None
 
     def sources(self) -> "list[Source]":
         """The step at each size."""

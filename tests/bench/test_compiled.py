@@ -1,0 +1,71 @@
+"""First calls: graphs and recompiles are counted, a graph break is refused, generated code is read."""
+
+import pytest
+
+from vae_fn.bench import compiled
+from vae_fn.bench.compiled import Calls, calls_in, calls_of, first_call
+from vae_fn.bench.variants import VARIANTS, Variant, one_by_one
+from vae_fn.compiling import compile_step
+from vae_fn.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, fresh_compiler):
+    """A row that compiles without generating code."""
+    edge = one_by_one(lambda step: compile_step(step, donate=False, backend="aot_eager"))
+    monkeypatch.setitem(VARIANTS, "quick", Variant("for tests", edge))
+
+
+def first(name, variant="quick", **arguments):
+    return first_call({"source": (f"tests.bench.toys:{name}", arguments), "variant": variant}, lambda what: None)
+
+
+def test_a_pure_step_is_one_graph_and_never_compiled_again():
+    told = first("subject")
+    assert (told["graphs"], told["graph_breaks"], told["recompiles"]) == (1, 0, 0)
+    assert told["seconds"] > 0
+    assert told["peak_mb"] is None or told["peak_mb"] >= (8 * 8 * 4 + 8) / 1e6
+    assert told["process_peak_mb"] > 50
+
+
+def test_nothing_is_compiled_of_an_eager_step():
+    assert first("subject", "eager")["graphs"] == 0
+
+
+def test_recompiles_of_a_step_that_changes_shape_are_counted():
+    assert first("growing")["recompiles"] == compiled.STEPS
+
+
+def test_a_graph_break_is_refused_in_one_line():
+    with pytest.raises(UserError, match=r"^row 'quick': the step cannot be compiled whole: .*--rows eager alone$"):
+        first("breaking")
+
+
+CODE = """
+cpp_fused_tanh_0 = async_compile.cpp_pybinding([])
+class Runner:
+    def call(self, args):
+        extern_kernels.mm(arg0_1, arg1_1, out=buf0)
+        buf1 = buf0
+        cpp_fused_tanh_0(buf1)
+        buf2 = torch.ops.mkldnn._linear_pointwise.default(buf1, arg2_1)
+        triton_poi_fused_add_0.run(buf2, 8, stream=stream0)
+        cpp_fused_tanh_0(buf2)
+        return (buf2, )
+def call_again(args):
+    pass
+"""
+
+
+def test_calls_in_generated_code():
+    assert calls_of(CODE) == Calls(kernels=3, extern=2)
+    assert calls_of("x = 1") == Calls(0, 0)
+
+
+def test_calls_of_a_cache(tmp_path):
+    assert calls_in(tmp_path) is None
+    for name in ("ab", "cd"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "code.py").write_text(CODE)
+    (tmp_path / "cd" / "other.py").write_text("x = 1")
+    assert calls_in(tmp_path) == Calls(6, 4)

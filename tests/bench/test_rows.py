@@ -1,0 +1,72 @@
+"""A row: its columns follow from what was measured."""
+
+import json
+
+import pytest
+
+from vae_fn.bench import VARIANTS, Source
+from vae_fn.bench.compiled import Calls, FirstCall
+from vae_fn.bench.limit import Limit
+from vae_fn.bench.rows import Cold, break_even, row_of
+from vae_fn.bench.steady import Steady
+
+FIRST = FirstCall(seconds=30.0, graphs=1, graph_breaks=0, recompiles=0, peak_mb=20.0, process_peak_mb=900.0)
+SOURCE = Source("module:function", {}, batch=128, samples=2)
+
+
+def steady(windows, **changes):
+    found = Steady(
+        windows_ms=windows,
+        steps=10,
+        parity=1e-7,
+        flops=8_000_000,
+        bytes=4_000_000,
+        limit=Limit(1.5, 0.5, {"mm": 3}),
+        overhead_us=30.0,
+        precision="float32",
+        device="cpu",
+    )
+    return found._replace(**changes)
+
+
+def row(windows, reference=None, name="donated", **changes):
+    cold = Cold(FIRST, FIRST._replace(seconds=5.0), Calls(4, 6))
+    return row_of(name, VARIANTS[name], SOURCE, cold, steady(windows, **changes), reference)
+
+
+def test_break_even_is_where_the_time_gained_pays_for_compiling():
+    assert break_even(30.0, 10.0, 4.0) == pytest.approx(5_000)
+    assert break_even(30.0, 4.0, 4.0) is None
+    assert break_even(30.0, 4.0, 10.0) is None
+
+
+def test_the_columns_are_consistent():
+    found = row([4.0, 5.0, 3.0, 4.0, 4.5], reference=[8.0, 10.0, 6.0, 8.0, 9.0])
+    assert found["ms_per_step"] == {"min": 3.0, "q1": 4.0, "median": 4.0, "q3": 4.5}
+    assert found["speedup"] == {"min": 2.0, "q1": 2.0, "median": 2.0, "q3": 2.0}
+    assert found["break_even_steps"] == pytest.approx(30 / 4e-3)
+    assert found["examples_per_second"] == pytest.approx(32_000)
+    assert found["gflop_per_second"] == pytest.approx(2.0)
+    assert found["gb_per_second"] == pytest.approx(1.0)
+    assert (found["limit_ms"], found["ratio_to_limit"]) == (2.0, 2.0)
+    assert (found["compile_cold_s"], found["compile_warm_s"]) == (30.0, 5.0)
+    assert (found["kernels"], found["extern_calls"]) == (4, 6)
+    assert (found["batch"], found["samples"], found["members"]) == (128, 2, 1)
+    assert found["notes"] == {"instructions": "not asked for"}
+    json.dumps(found, allow_nan=False)
+
+
+def test_no_gain_has_no_break_even():
+    found = row([8.0] * 5, reference=[4.0] * 5)
+    assert found["break_even_steps"] is None
+    assert found["speedup"]["median"] == 0.5
+
+
+def test_what_was_not_measured_is_null_and_says_why():
+    found = row([4.0] * 5, parity=None)
+    assert (found["speedup"], found["break_even_steps"], found["parity"]) == (None, None, None)
+    assert found["notes"]["parity"] == "the step does not run in float64"
+    cold = Cold(FIRST._replace(peak_mb=None), None, None)
+    eager = row_of("eager", VARIANTS["eager"], SOURCE._replace(batch=None), cold, steady([4.0] * 5), [4.0] * 5)
+    assert [eager[name] for name in ("compile_cold_s", "compile_warm_s", "break_even_steps", "kernels")] == [None] * 4
+    assert (eager["examples_per_second"], eager["notes"]["peak_mb"]) == (None, "the system does not tell")

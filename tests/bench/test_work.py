@@ -1,0 +1,59 @@
+"""What a step computes is counted, and what its products take is measured by another clock."""
+
+import itertools
+
+import torch
+
+from tests.bench.toys import subject
+from vae_fn.bench import limit, own
+from vae_fn.bench.limit import best_time, limit_of, ways_of
+from vae_fn.bench.work import Layout, Product, work_of
+
+
+def test_flops_products_and_bytes_of_a_step():
+    work = work_of(subject(width=8, batch=16))
+    assert work.flops == 2 * (2 * 16 * 8 * 8)
+    assert work.state_bytes == 8 * 8 * 4 + 8
+    shapes = {tuple(arg.shape for arg in product.args): count for product, count in work.products.items()}
+    assert shapes == {((16, 8), (8, 8)): 1, ((8, 16), (16, 8)): 1}
+
+
+def test_products_inside_transforms_are_seen():
+    """Those of vmap and of a gradient; and twice what is done twice."""
+
+    def step(state, x):
+        gradient = torch.func.grad(lambda w: torch.vmap(lambda row: (row @ w).tanh().sum())(x).sum())
+        return state - gradient(state) - gradient(state), state.sum()
+
+    work = work_of(own(step, torch.ones(4, 4), torch.ones(3, 4)))
+    assert work.flops == 2 * (2 * 2 * 3 * 4 * 4)
+    assert set(work.products.values()) == {2}
+
+
+def test_ways_give_one_product():
+    layouts = [Layout(shape, (shape[1], 1), torch.float32, torch.device("cpu")) for shape in ((4, 6), (6, 5))]
+    results = [run() for _, run in ways_of(Product(torch.ops.aten.mm.default, tuple(layouts)))]
+    assert len(results) >= 4
+    assert all(torch.equal(result, torch.full((4, 5), 6.0)) for result in results)
+
+
+def test_the_best_of_bursts():
+    ticks = itertools.accumulate([0, *[0.5, 0.01] * 2, *[0.01, 0.3, 0.01, 0.2, 0.01, 0.4] * 50])
+    assert best_time(lambda: None, clock=lambda: next(ticks), seconds=1.0) > 0
+
+
+def test_the_limit_adds_products_and_state(monkeypatch):
+    """A clock that gives every call of anything 1 ms."""
+    seconds = itertools.count(0, 1e-3)
+    monkeypatch.setattr(limit, "best_time", lambda run, clock: 1e-3)
+    work = work_of(subject())
+    found = limit_of(work, torch.device("cpu"), clock=lambda: next(seconds))
+    assert (found.products_ms, found.state_ms) == (2.0, 1.0)
+    assert found.ms == 3.0
+    assert sum(found.ways.values()) == 2
+
+
+def test_a_real_limit_is_below_the_step():
+    found = limit_of(work_of(subject(64, 64)), torch.device("cpu"))
+    assert found.products_ms > 0
+    assert found.state_ms > 0
