@@ -37,7 +37,7 @@ program.serve(build)
 @pytest.fixture(scope="module")
 def peers():
     """The modules of the comparison, imported as its scripts import them."""
-    names = ("task", "process", "reference", "rows", "report", "compare")
+    names = ("task", "process", "reference", "rows", "report", "compare", "scaling", "scaling_figure", "readme")
     sys.path.insert(0, str(FOLDER))
     try:
         yield {name: importlib.import_module(name) for name in names}
@@ -117,3 +117,25 @@ def test_rows_have_names_of_their_own_and_programs_that_exist(peers):
     assert all((FOLDER / row.file).is_file() for row in rows)
     assert all(row.precision in peers["reference"].FIRST for row in rows)
     assert peers["report"].select(rows, ["scan"]) == [row for row in rows if "scan" in row.name]
+
+
+def test_scaling_tells_exponents_and_is_drawn(peers):
+    def row(framework, ms):
+        times = {"min": ms, "q1": ms, "median": ms, "q3": ms}
+        return {"name": framework, "framework": framework, "ms_per_step": times, "windows_mb": 500.0}
+
+    points = {str(n): [row("vae_fn", 3.0 * n), row("JAX", 2.0 * max(n, 2) ** 2)] for n in (1, 2, 4)}
+    found = peers["scaling"].exponents(points)
+    assert found["vae_fn"] == pytest.approx({"all": 1, "last": 1})
+    assert found["JAX"] == pytest.approx({"all": 1, "last": 2})
+    record = {"axes": {"width": points}, "exponents": {"width": found}, "windows": 3, "threads": 1}
+    record |= {"environment": {"processor": "a processor"}}
+    assert "time grows with width to the power 1.00 (2.00 at the end): JAX" in peers["scaling"].table(record)
+    assert peers["scaling_figure"].draw(record).startswith(b"\x89PNG")
+
+
+def test_the_tables_in_the_readme_are_those_of_the_records(peers):
+    text = peers["readme"].README.read_text()
+    assert peers["readme"].filled(text) == text, "run benchmarks/peers/readme.py"
+    unrecorded = peers["readme"].filled(text, Path("nowhere"))
+    assert unrecorded.count("Not yet recorded.") == 2

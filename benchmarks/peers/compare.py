@@ -67,6 +67,11 @@ def _timed(peers: Sequence[Peer], windows: int, steps: int) -> dict[str, list[fl
     return alternate(peers, windows, steps)
 
 
+def busy(load: Sequence[float]) -> bool:
+    """Whether others were at work, by the load average of the minute before."""
+    return load[0] > BUSY * len(os.sched_getaffinity(0))
+
+
 def versions() -> dict[str, str | None]:
     """Of every framework; None of one that is not installed."""
     found = {}
@@ -113,19 +118,18 @@ def main() -> None:
             )
         except (ParityError, Failed) as error:
             sys.exit(str(error))
-    busy = before[0] > BUSY * len(os.sched_getaffinity(0))
     record |= {
         "threads": options.threads,
         "cold_cache": not options.warm_cache,
         "versions": versions(),
         "load_average": {"before": before, "after": os.getloadavg()},
-        "busy": busy,
+        "busy": busy(before),
         "environment": environment("cpu", random.GENERATOR) | {"command": ["benchmarks/peers/compare.py"]},
     }
     write_atomic(options.json, json.dumps(record, indent=2, allow_nan=False) + "\n")
     write_atomic(options.json.with_suffix(".png"), report.figure(record))
     print(report.table(record))
-    if busy:
+    if record["busy"]:
         print(f"warning: the machine was busy (load average {before[0]:.1f} before the first program); run it again")
     print(f"written to {options.json} and {options.json.with_suffix('.png')}")
 

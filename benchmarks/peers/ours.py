@@ -23,9 +23,10 @@ Advance = Callable[[State, Tensor], tuple[State, list[Tensor]]]
 
 
 def build(sizes: Task, given: Given, options: dict[str, Any]) -> Program:
-    """The program in the `form` that the options name; all others are those of `compile_step` and `compile_epoch`."""
-    algorithm, images = reference.algorithm(sizes), torch.from_numpy(given.images)
-    form, settings = options["form"], {name: value for name, value in options.items() if name != "form"}
+    """The program in the `form` and `precision` of the options; all others go to `compile_step` and `compile_epoch`."""
+    settings = dict(options)
+    form, precision = settings.pop("form"), settings.pop("precision", "float32")
+    algorithm, images = reference.algorithm(sizes, precision), torch.from_numpy(given.images)
     advance = FORMS[form](algorithm, images, sizes, **settings)
     chunk = sizes.chunk if form == "epoch" else 1
     order = task.batches(len(images), sizes.batch)

@@ -31,9 +31,10 @@ def streams() -> Streams:
     return random.streams(random.key(0))
 
 
-def algorithm(sizes: Task) -> Algorithm:
+def algorithm(sizes: Task, precision: str = "float32") -> Algorithm:
     """This package's training step of a task."""
     vae = models.tutorial(sizes.latent, sizes.hidden)
+    vae = models.bfloat16_trunk(vae) if precision == "bfloat16" else vae
     importance = sizes.objective == "iwae"
     return training.make_step(
         vae,

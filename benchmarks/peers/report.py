@@ -56,6 +56,14 @@ def table(record: dict[str, Any], format: str = "simple") -> str:
     return "\n".join([tabulate(rows, headers="keys", tablefmt=format, disable_numparse=True), *missing])
 
 
+def circumstances(record: dict[str, Any]) -> str:
+    """On what a record was measured, in a line."""
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if version)
+    processor, busy = record["environment"]["processor"], " The machine was busy: these are no comparison."
+    windows = f"medians over {record['windows']} windows"
+    return f"{processor}, threads: {record['threads']}; {windows}; {versions}.{busy if record['busy'] else ''}"
+
+
 def by_speed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows, the fastest first."""
     return sorted(rows, key=lambda row: row["ms_per_step"]["median"])
@@ -68,7 +76,7 @@ def figure(record: dict[str, Any], ours: str = "vae_fn") -> bytes:
     medians = [row["ms_per_step"]["median"] for row in rows]
     note = (
         f"Median over {record['windows']} alternating windows of {record['steps']} steps, quartiles as whiskers; batch "
-        f"{record['task']['batch']}, {record['threads']} threads, {record['environment']['processor']}."
+        f"{record['task']['batch']}, threads: {record['threads']}; {record['environment']['processor']}."
     )
     drawn = new_figure("A training step of the tutorial's VAE", note, height=1.3 + 0.26 * len(rows))
     axes = drawn.subplots()

@@ -5,12 +5,18 @@ from process import Row
 REFERENCE = "this package, compiled step"
 
 OURS = [
-    Row("this package, eager", "vae_fn", "float32", "ours.py", {"form": "eager"}),
-    Row(REFERENCE, "vae_fn", "float32", "ours.py", {"form": "step"}),
-    Row("this package, compiled step, oneDNN", "vae_fn", "float32", "ours.py", {"form": "step", "gemm": "onednn"}),
-    Row("this package, compiled step, MKL", "vae_fn", "float32", "ours.py", {"form": "step", "gemm": "torch"}),
-    Row("this package, compiled epoch", "vae_fn", "float32", "ours.py", {"form": "epoch"}),
+    Row(f"this package, {name}", "vae_fn", options.get("precision", "float32"), "ours.py", options)
+    for name, options in {
+        "eager": {"form": "eager"},
+        "compiled step": {"form": "step"},
+        "compiled step, MKL": {"form": "step", "gemm": "torch"},
+        "compiled step, oneDNN": {"form": "step", "gemm": "onednn"},
+        "compiled epoch": {"form": "epoch"},
+        "compiled step, bfloat16": {"form": "step", "precision": "bfloat16"},
+        "compiled epoch, bfloat16": {"form": "epoch", "precision": "bfloat16"},
+    }.items()
 ]
+"""Without `gemm` it is what the package takes by itself on this processor."""
 
 MODULE = [
     Row("nn.Module, eager", "PyTorch", "float32", "in_module.py", {"compile": ""}),

@@ -19,7 +19,7 @@ import numpy as np
 import reference
 import report
 import scaling_figure
-from compare import RESULTS, versions
+from compare import RESULTS, busy, versions
 from process import Failed, Peer, Row, alternate, started, with_threads
 from reference import ParityError
 from tabulate import tabulate
@@ -85,7 +85,7 @@ def _slope(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.polyfit(x, y, 1)[0])
 
 
-def table(record: dict[str, Any]) -> str:
+def table(record: dict[str, Any], format: str = "simple") -> str:
     """A line for each point and program, then the exponents."""
     lines = [
         {
@@ -103,7 +103,8 @@ def table(record: dict[str, Any]) -> str:
         for axis, by_name in record["exponents"].items()
         for name, slope in sorted(by_name.items())
     ]
-    return "\n".join([tabulate(lines, headers="keys", disable_numparse=True), *slopes])
+    shown = tabulate(lines, headers="keys", tablefmt=format, disable_numparse=True)
+    return "\n".join([shown, "", *(f"- {slope}" for slope in slopes)])
 
 
 def arguments() -> argparse.Namespace:
@@ -143,7 +144,7 @@ def main() -> None:
                 rows = measure(sizes, images, surroundings, options.windows, options.seconds)
             except (ParityError, Failed) as error:
                 sys.exit(f"{axis} {size}: {error}")
-            points[str(size)] = [row | {"load_average": before} for row in rows]
+            points[str(size)] = [row | {"load_average": before, "busy": busy(before)} for row in rows]
             record = _record(axes, options)
             write_atomic(options.json, json.dumps(record, indent=2, allow_nan=False) + "\n")
             write_atomic(options.json.with_suffix(".png"), scaling_figure.draw(record))
@@ -156,6 +157,7 @@ def _record(axes: dict[str, dict[str, list[dict]]], options: argparse.Namespace)
         "exponents": {axis: exponents(points) for axis, points in axes.items()},
         "threads": options.threads,
         "windows": options.windows,
+        "busy": any(row["busy"] for points in axes.values() for rows in points.values() for row in rows),
         "versions": versions(),
         "environment": environment("cpu", random.GENERATOR) | {"command": ["benchmarks/peers/scaling.py"]},
     }

@@ -17,7 +17,8 @@ def draw(record: dict[str, Any]) -> bytes:
     axes = {axis: points for axis, points in record["axes"].items() if points}
     note = (
         f"Medians over {record['windows']} alternating windows, bars between the quartiles; resident memory at its "
-        f"peak in the windows, the libraries included. {record['threads']} threads, {record['environment']['processor']}."
+        "peak in the windows, the libraries included. "
+        f"{record['environment']['processor']}, threads: {record['threads']}."
     )
     figure = new_figure("A training step as its sizes grow", note, height=5.2)
     figure.set_size_inches(3.2 * len(axes) + 0.6, 5.2)
