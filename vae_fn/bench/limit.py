@@ -16,8 +16,11 @@ from torch import Tensor
 from vae_fn.bench.windows import Clock, synchronize
 from vae_fn.bench.work import Product, Work, operands
 
-SECONDS, BURSTS = 0.03, 10
+SECONDS, LEAST = 0.03, 30
 """Of every way to do a product: how long its best time is looked for, and in how many bursts at least."""
+
+BURST = 2e-5
+"""Seconds of a burst, if a call is shorter: the shorter it is, the likelier that one passes undisturbed."""
 
 MATMUL = torch.ops.aten.mm.default
 BIASED = torch.ops.aten.addmm.default
@@ -83,18 +86,15 @@ def _onednn(left: Tensor, right: Tensor) -> Tensor:
 
 
 def best_time(run: Callable[[], Any], clock: Clock = time.perf_counter, seconds: float = SECONDS) -> float:
-    """The least seconds of a call among bursts that take about so many seconds together."""
+    """The least seconds of a call among short bursts that take about so many seconds together."""
     run()
-    synchronize()
-    start = clock()
-    run()
-    synchronize()
-    burst = max(1, int(0.1 * seconds / max(clock() - start, 1e-7)))
-    bursts, end = [], clock() + seconds
-    while clock() < end or len(bursts) < BURSTS:
+    bursts, calls, end = [], 1, clock() + seconds
+    while clock() < end or len(bursts) < LEAST:
+        synchronize()
         start = clock()
-        for _ in range(burst):
+        for _ in range(calls):
             run()
         synchronize()
-        bursts.append((clock() - start) / burst)
+        bursts.append((clock() - start) / calls)
+        calls = max(1, round(BURST / max(min(bursts), 1e-8)))
     return min(bursts)

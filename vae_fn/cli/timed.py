@@ -127,6 +127,8 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for row in rows:
         if row["recompiles"]:
             yield f"{row['name']} was compiled again {row['recompiles']} times after its first call: shapes change"
+        if row["ratio_to_limit"] < 1:
+            yield f"{row['name']} is below the limit, which was measured while the machine was busy: measure again"
 
 
 def _warnings(environment: Mapping[str, Any]) -> Iterator[str]:

@@ -122,9 +122,13 @@ class OwnOptions:
 
     step: Annotated[str, Positional, arg(metavar="MODULE:OBJECT")]
     """The step, such as my_file.py:step."""
-    args: Annotated[str, arg(metavar="MODULE:FUNCTION")]
+    args: Annotated[str | None, arg(metavar="MODULE:FUNCTION")] = None
     """A function that returns (state, *inputs); with --batch-sizes it is called with each of them."""
     timing: OmitArgPrefixes[Timing] = field(default_factory=Timing)
+
+    def __post_init__(self) -> None:
+        if self.args is None:
+            raise ConfigError(f"{self.step} needs a state and inputs: name a function that returns them by --args")
 
     def refusal(self, variant: "Variant") -> str | None:
         """Why a row does not go with the step; None if it does."""
@@ -135,4 +139,5 @@ class OwnOptions:
         """The step at each size."""
         from vae_fn.cli.benched import own_source
 
+        assert self.args is not None
         return [own_source(self.step, self.args, size) for size in self.timing.sizes() or [None]]

@@ -58,7 +58,7 @@ def _by_row(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.plot([row["limit_ms"] for row in shown], range(len(shown)), "|", color="black", markersize=12, label="limit")
     axes.invert_yaxis()
     axes.set_xlabel("milliseconds a step")
-    axes.legend()
+    axes.legend(loc="lower right")
 
 
 def _size(row: Mapping[str, Any]) -> int:

@@ -1,0 +1,316 @@
+"""`vae-fn bench`: a real run of a step of one's own, what is said of made-up times, and every mistake."""
+
+import json
+
+import pytest
+import torch
+
+import vae_fn.bench
+from tests.bench.canned import SOURCE, row
+from tests.run.runs import settings, write_images
+from vae_fn import tree
+from vae_fn.bench import Source
+from vae_fn.bench.parity import STEPS, exact_parameters, relative_error
+from vae_fn.bench.purity import check_step
+from vae_fn.cli import benched, timed
+from vae_fn.cli.benched import of_user, settings_source
+from vae_fn.cli.main import main
+from vae_fn.errors import UserError
+from vae_fn.run.assemble import assemble
+from vae_fn.run.train import initial_state
+from vae_fn.training import step_by_shape
+
+MINE = """
+import torch
+
+def step(state, x):
+    y = torch.tanh(x @ state["w"])
+    gradient = x.t() @ (y * (1 - y**2)) / len(x)
+    return {"w": state["w"] - 0.1 * gradient}, (y**2).mean()
+
+def make_args(batch=16):
+    generator = torch.Generator().manual_seed(0)
+    return {"w": torch.randn(8, 8, generator=generator)}, torch.randn(batch, 8, generator=generator)
+
+def writes(state, x):
+    state["w"] += 1
+    return {"w": state["w"].clone()}, x
+
+def alone(state, x):
+    return state
+
+def fails(state, x):
+    raise ValueError("no\\nway")
+
+def list_of_args():
+    return [1]
+
+number = 3
+"""
+
+COLUMNS = {
+    *("name", "precision", "device", "batch", "samples", "members", "compile_cold_s", "compile_warm_s"),
+    *("break_even_steps", "ms_per_step", "speedup", "examples_per_second", "flops_per_step", "gflop_per_second"),
+    *("bytes_per_step", "gb_per_second", "limit_ms", "limit_products_ms", "limit_state_ms", "limit_ways"),
+    *("ratio_to_limit", "peak_mb", "process_peak_mb", "graph_breaks", "recompiles", "graphs", "kernels"),
+    *("extern_calls", "overhead_us", "parity", "instructions", "notes", "steps_per_window", "windows_ms"),
+}
+
+
+@pytest.fixture
+def mine(user_code):
+    (user_code / "mine.py").write_text(MINE)
+    return user_code
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Times that are made up: eager takes 9 ms, the donated step what is put here."""
+    times = {"donated": [3.0, 3.1, 3.2, 3.3, 3.4]}
+
+    def measure(sources, names, settings, progress):
+        for source in sources:
+            eager = [9.0, 9.1, 9.2, 9.3, 9.4]
+            for name in names:
+                yield row(times.get(name, eager), eager, name) | {"batch": source.batch}
+
+    monkeypatch.setattr(vae_fn.bench, "measure", measure)
+    return times
+
+
+def bench(*more, rows="eager,donated"):
+    return main(["bench", "--rows", rows, *map(str, more)])
+
+
+def test_a_real_run(mine, capsys):
+    own = ["mine.py:step", "--args", "mine.py:make_args", "--rows", "eager,donated", "--batch-sizes", "32"]
+    assert main(["bench", *own, "--windows", "5", "--steps", "3", "--json", "out.json", "--figure", "out.svg"]) == 0
+    told = capsys.readouterr()
+    assert "100%" in told.err
+    assert "results in out.json, out.svg" in told.out
+    content = json.loads((mine / "out.json").read_text())
+    eager, donated = content["rows"]
+    for each in (eager, donated):
+        assert each.keys() == COLUMNS
+        assert len(each["windows_ms"]) == 5
+        assert 0 < each["ms_per_step"]["min"] <= each["ms_per_step"]["median"]
+        assert (each["batch"], each["samples"], each["steps_per_window"]) == (32, None, 3)
+        assert (each["graph_breaks"], each["recompiles"]) == (0, 0)
+        assert each["flops_per_step"] == 2 * 2 * 32 * 8 * 8
+        assert each["parity"] < 1e-5
+        assert each["limit_ms"] > 0
+    assert (eager["compile_cold_s"], eager["graphs"], eager["kernels"]) == (None, 0, None)
+    assert donated["compile_cold_s"] > donated["compile_warm_s"] > 0
+    assert (donated["graphs"], donated["kernels"] > 0, donated["overhead_us"] > 0) == (1, True, True)
+    here = content["environment"]
+    assert {"processor", "torch", "threads", "variables", "load_before", "load_after"} <= here.keys()
+
+
+def test_a_batch_size_is_handed_to_the_users_function(mine):
+    assert [len(of_user("mine.py:step", "mine.py:make_args", size, {}).inputs[0]) for size in (None, 5)] == [16, 5]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    return settings(write_images(folder), folder, batch_size=30)
+
+
+def made(config, **changes):
+    source = settings_source(config)
+    return Source(*json.loads(json.dumps(source))).subject(changes)
+
+
+def test_the_step_of_settings_is_that_of_training(config):
+    subject, parts = made(config), assemble(config)
+    check_step(subject, "it")
+    run, state, timed_state = step_by_shape(parts.algorithm), initial_state(parts), subject.state
+    for i in range(3):
+        state, info = run(state, parts.batches(i), parts.streams)
+        timed_state, timed_info = subject.step(timed_state, *subject.inputs)
+        for one, other in zip(tree.leaves((state, info)), tree.leaves((timed_state, timed_info)), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_the_step_goes_round_the_full_batches(config):
+    """320 images are 10 batches of 30 and a short one, which is not timed."""
+    subject = made(config)
+    state = subject.state._replace(step=torch.tensor(1_000_003))
+    assert torch.isfinite(subject.step(state, *subject.inputs)[1].loss)
+
+
+def test_every_precision_is_held_against_the_same_float64(config):
+    plain, low = made(config), made(config, precision="bfloat16")
+    exact = exact_parameters(plain)
+    assert relative_error(exact_parameters(low), exact) == 0
+    errors = []
+    for subject in (plain, low):
+        state = subject.state
+        for _ in range(STEPS):
+            state, _ = subject.step(state, *subject.inputs)
+        errors.append(relative_error(state.params, exact))
+    assert errors[0] < 1e-4
+    assert errors[1] > 10 * errors[0]
+    assert (plain.precision, low.precision) == ("float32", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("step", "args", "message"),
+    [
+        ("mine.py:stepp", "mine.py:make_args", "mine.py has no 'stepp'. Did you mean step?"),
+        ("nowhere:step", "mine.py:make_args", "there is no module 'nowhere'"),
+        ("mine.py:step", "other.py:make_args", "there is no file other.py"),
+        ("mine.py:number", "mine.py:make_args", "mine.py:number is of type int: give a function"),
+        ("mine.py:step", "mine.py:list_of_args", r"must return a tuple \(state, \*inputs\), not list"),
+        ("mine.py:step", "mine.py:step", "mine.py:step was refused: TypeError"),
+        ("mine.py:writes", "mine.py:make_args", "mine.py:writes is not pure: it writes to its arguments"),
+        ("mine.py:alone", "mine.py:make_args", r"mine.py:alone must return \(state, info\), not dict"),
+        ("mine.py:fails", "mine.py:make_args", r"mine.py:fails raised ValueError: no \(mine.py, line 21\)"),
+    ],
+)
+def test_a_step_that_cannot_be_timed_is_refused_in_one_line(step, args, message, mine):
+    with pytest.raises(UserError, match=message):
+        of_user(step, args, None, {})
+
+
+def test_such_a_refusal_comes_through_the_other_process(mine, capsys):
+    assert main(["bench", "mine.py:writes", "--args", "mine.py:make_args", "--rows", "eager", "--quiet"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == (
+        "vae-fn bench: error: mine.py:writes is not pure: it writes to its arguments: return a new state instead\n"
+    )
+
+
+def test_what_is_said_of_a_gain(measured, tmp_path, capsys):
+    assert bench("--batch-sizes", "64,32", "--figure", tmp_path / "f.png", "--windows", "5", "--quiet") == 0
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    assert bench("--batch-sizes", "64,32") == 0
+    out = capsys.readouterr().out
+    assert out.index(" 32 ") < out.index(" 64 ")
+    assert "2.88 (2.82 .. " in out
+    assert "no gain" not in out
+    measured["donated"] = [10.0] * 5
+    assert bench() == 0
+    assert "no gain" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("before", "after", "busy"), [(0.1, 2.5, False), (1.5, 2.0, True), (0.1, 9.0, True)])
+def test_a_busy_machine_is_told(before, after, busy):
+    environment = {"threads": 2, "load_before": [before], "load_after": [after]}
+    rows = [row([3.0] * 5, [9.0] * 5)]
+    assert ("the machine was busy" in timed.report({"rows": rows, "environment": environment})) == busy
+
+
+def test_recompiles_and_an_impossible_limit_are_told():
+    environment = {"threads": 2, "load_before": [0.0], "load_after": [0.0]}
+    rows = [row([3.0] * 5, [9.0] * 5) | {"recompiles": 2, "ratio_to_limit": 0.5}]
+    said = timed.report({"rows": rows, "environment": environment})
+    assert "donated was compiled again 2 times" in said
+    assert "donated is below the limit" in said
+
+
+def test_times_are_held_against_a_baseline(measured, tmp_path, capsys):
+    baseline = tmp_path / "base.json"
+    assert bench("--json", baseline, "--quiet") == 0
+    assert bench("--against", baseline) == 0
+    out = capsys.readouterr().out
+    assert "1.000 (0.882 .. 1.133)" in out
+    assert "0.875 at least" in out
+    measured["donated"] = [value * 1.2 for value in measured["donated"]]
+    assert bench("--against", baseline, "--at-most", "1.3") == 0
+    capsys.readouterr()
+    assert bench("--against", baseline, "--quiet") == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == (
+        "vae-fn bench: slower: donated (float32, cpu, batch 128, K 2) takes 3.84 ms a step, 1.200 times the 3.2 of the "
+        "baseline, more than 1.1\n"
+    )
+
+
+def test_a_baseline_of_another_machine_is_refused_unless_told(measured, tmp_path, capsys):
+    baseline = tmp_path / "base.json"
+    assert bench("--json", baseline, "--quiet") == 0
+    content = json.loads(baseline.read_text())
+    content["environment"] |= {"threads": 64}
+    baseline.write_text(json.dumps(content))
+    assert bench("--against", baseline) == 2
+    assert "was measured elsewhere (threads 64 and " in capsys.readouterr().err
+    assert bench("--against", baseline, "--anyway") == 0
+    assert "the environments differ: threads 64 and " in capsys.readouterr().out
+
+
+def test_two_files_are_compared(measured, tmp_path, capsys):
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    assert bench("--json", first, "--quiet") == 0
+    measured["donated"] = [6.4] * 5
+    assert bench("--json", second, "--quiet") == 0
+    assert main(["bench", "--compare", str(first), str(second)]) == 0
+    assert "2.000 (1.882 .. 2.133)" in capsys.readouterr().out
+
+
+def test_rows_are_listed(capsys):
+    assert main(["bench", "--list-rows"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [*vae_fn.bench.VARIANTS]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("--rows eagre", "there is no row 'eagre'. Did you mean eager?"),
+        ("--rows ,", "--rows takes names with commas between"),
+        ("--windows 4", "windows must be 5 or more, and at most 10,000, not 4"),
+        ("--steps 0", "steps must be positive"),
+        ("--batch-sizes 1,x", "batch_sizes are positive numbers with commas between, not '1,x'"),
+        ("--no-compile", "--no-compile is no option of a bench: use --rows, which names the ways to run the step"),
+        ("--batch-size 3", "--batch-size is no option of a bench: use --batch-sizes"),
+        ("--runs-dir x", "--runs-dir is no option of a bench: use nothing: there is no run"),
+        ("--figure out.pdf", "figure must end in .png or .svg"),
+        ("--json nowhere/out.json", "json must be a file in an existing folder"),
+        ("--artifacts .", "artifacts must be a new folder in one that exists, not ."),
+        ("--at-most 2", "give it by --against FILE"),
+        ("--against none.json", "none.json: No such file or directory: give a file that --json wrote"),
+        ("--against mine.py", "mine.py is no JSON: give a file that --json wrote"),
+        ("--against no_table.json", "no_table.json is no table of a bench"),
+        ("--compare mine.py", "--compare takes a path and a path, not 'mine.py'"),
+        ("tutoral", "unknown preset 'tutoral'. Did you mean tutorial?"),
+        ("--data nothing.npy --rows eager", "nothing.npy"),
+        ("mine.py:step", "mine.py:step needs a state and inputs: name a function that returns them by --args"),
+        ("mine.py:step --args mine.py:make_args --rows bfloat16", "the row 'bfloat16' changes precision of a preset"),
+        ("mine.py:step --args mine.py:make_args --latents 3", "unknown option '--latents'"),
+    ],
+)
+def test_a_mistake_is_one_line(args, message, mine, capsys):
+    (mine / "no_table.json").write_text("{}")
+    assert main(["bench", *args.split(), "--quiet"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("vae-fn bench: error: ")
+    assert message in told.err
+    assert told.err.count("\n") == 1
+
+
+def test_without_a_compiler_only_eager_steps_are_timed(measured, monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert bench() == 2
+    assert "there is no C++ compiler: install g++, or use --rows eager" in capsys.readouterr().err
+    assert bench(rows="eager") == 0
+
+
+def test_a_row_for_another_device_is_refused(measured, monkeypatch, capsys):
+    monkeypatch.setitem(vae_fn.bench.VARIANTS, "gpu", vae_fn.bench.VARIANTS["eager"]._replace(only="cuda"))
+    assert bench(rows="gpu") == 2
+    assert "the row 'gpu' is for cuda, not for cpu: leave it out" in capsys.readouterr().err
+
+
+def test_want_of_memory_in_another_process_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(benched, "settings_source", lambda config: SOURCE)
+    monkeypatch.setattr(vae_fn.bench.measuring, "call", _no_memory)
+    assert bench("--quiet", rows="eager") == 2
+    assert capsys.readouterr().err == ("vae-fn bench: error: it does not fit into memory: choose smaller sizes\n")
+
+
+def _no_memory(*args):
+    raise RuntimeError("Traceback ...\nRuntimeError: DefaultCPUAllocator: can't allocate memory")
