@@ -1,5 +1,6 @@
 """The step in JAX with Optax: jitted with donated state, a call a step, or `lax.scan` over many of them."""
 
+import functools
 import itertools
 from typing import Any
 
@@ -19,7 +20,7 @@ def build(sizes: Task, given: Given, options: dict[str, Any]) -> Program:
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3, weight_decay=1e-2))
     loss = make_loss(sizes, options["precision"])
 
-    def step(state: Any, rows: Any, noise: Any = None) -> Any:
+    def step(images: Any, state: Any, rows: Any, noise: Any = None) -> Any:
         params, moments, key = state
         key, draw = jax.random.split(key)
         if noise is None:
@@ -28,10 +29,10 @@ def build(sizes: Task, given: Given, options: dict[str, Any]) -> Program:
         updates, moments = optimizer.update(grads, moments, params)
         return (optax.apply_updates(params, updates), moments, key), value
 
-    def many(state: Any, rows: Any, *noise: Any) -> Any:
-        return jax.lax.scan(lambda carry, inputs: step(carry, *inputs), state, (rows, *noise))
+    def many(images: Any, state: Any, rows: Any, *noise: Any) -> Any:
+        return jax.lax.scan(lambda carry, inputs: step(images, carry, *inputs), state, (rows, *noise))
 
-    take = jax.jit(many if options["scan"] else step, donate_argnums=0)
+    take = functools.partial(jax.jit(many if options["scan"] else step, donate_argnums=1), images)
     order, chunk = task.batches(len(images), sizes.batch), sizes.chunk if options["scan"] else 1
 
     def start() -> Any:
