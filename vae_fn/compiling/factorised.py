@@ -34,7 +34,7 @@ def compile_factorised(fn: Callable[..., Any], *, backend: str | Callable[..., A
     Norms, inner products, second moments and sums over the examples of float32 gradients of linear layers, and of what
     is linear in these, are rewritten: nothing of the size of batch times parameters is stored. All else is as written.
     """
-    return compile_pure(fn, backend=backend, options=_options() if backend == "inductor" else None)
+    return compile_pure(fn, backend=backend, options=factorising() if backend == "inductor" else None)
 
 
 def trace_factorised(fn: Callable[..., Any], *args: Any) -> Traced | None:
@@ -56,9 +56,10 @@ def trace_factorised(fn: Callable[..., Any], *args: Any) -> Traced | None:
     return Traced(module, sum(map(_numbers, module.graph.nodes)), rewritten)
 
 
-def _options() -> dict[str, Any] | None:
-    """The pass, for Inductor, which keeps what it compiles by the hash of the pass's own source."""
+def factorising() -> dict[str, Any] | None:
+    """The pass as an option of Inductor, known to its cache by its source; None where torch lacks what it needs."""
     try:
+        from torch._dynamo.utils import counters
         from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
 
         from vae_fn.compiling.low_rank.rewriting import rewrite
@@ -67,7 +68,7 @@ def _options() -> dict[str, Any] | None:
 
     class Pass(CustomGraphPass):
         def __call__(self, graph: fx.Graph) -> None:
-            rewrite(graph)
+            counters["vae_fn"]["factorised"] += rewrite(graph)
 
         def uuid(self) -> bytes:
             return get_hash_for_files(tuple(map(str, sorted((Path(__file__).parent / "low_rank").glob("*.py")))))

@@ -9,10 +9,11 @@ from torch.nn import functional as F
 from vae_fn import random
 
 
-def formed(module, numbers):
-    """The names of the values in a graph that hold so many numbers or more; views of them are among them."""
+def formed(module, batch, numbers):
+    """The names of the values in a graph that hold so many numbers, or more, of each example of a batch, a prime."""
     values = ((node.name, node.meta.get("val")) for node in module.graph.nodes if node.op == "call_function")
-    return [name for name, value in values if isinstance(value, Tensor) and value.numel() >= numbers]
+    shapes = ((name, value.shape) for name, value in values if isinstance(value, Tensor) and value.ndim)
+    return [name for name, shape in shapes if shape[0] % batch == 0 and shape.numel() >= batch * numbers]
 
 
 def layers(widths, b, k, seed):

@@ -12,7 +12,7 @@ from tests.compiling.low_rank.graphs import formed, gradients, layers
 from vae_fn import random, tree
 from vae_fn.compiling.factorised import trace_factorised
 
-B, M, N = 6, 24, 32
+B, M, N = 7, 24, 32
 
 
 def arrays(k=1, seed=0, dtype=torch.float32, b=B):
@@ -93,7 +93,7 @@ def test_reductions_are_rewritten(name, k):
 
     traced = trace_factorised(fn, a)
     assert traced.rewritten >= 1
-    assert formed(traced.run, B * M * N) == []
+    assert formed(traced.run, B, M * N) == []
     wide = tree.map(torch.Tensor.double, a)
     close(traced.run(a).double(), fn(wide))
     close(fn(a).double(), fn(wide))
@@ -119,7 +119,7 @@ def test_what_is_asked_for_is_formed():
         return g, (g**2).sum((1, 2))
 
     traced = trace_factorised(fn, a)
-    assert len(formed(traced.run, B * M * N)) >= 1
+    assert len(formed(traced.run, B, M * N)) >= 1
     for one, other in zip(traced.run(a), fn(a), strict=True):
         close(one, other)
 

@@ -8,7 +8,7 @@ from typing import Any
 from vae_fn import tree
 from vae_fn.distributions import Bernoulli, Categorical, Distribution, batch_shape, is_discrete, over_batch
 from vae_fn.gradients.oracles.exact import Exact, refined
-from vae_fn.gradients.oracles.weighing import PerNode, Support, integrate, mean
+from vae_fn.gradients.oracles.weighing import PerNode, Rows, Support, integrate, mean
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Tree
 
@@ -31,7 +31,7 @@ def states_of(q: Any) -> Support:
             raise ValueError(f"a {family.__name__} layer beside discrete ones has no states to enumerate: sample")
     states, batch = q.states(), batch_shape(q)
 
-    def at(q: Distribution, rows: slice) -> tuple[Tree, PerNode, PerNode]:
+    def at(q: Distribution, rows: Rows) -> tuple[Tree, PerNode, PerNode]:
         z = tree.map(lambda values, n: over_batch(values[rows], n, batch), states, q.event_ndim)
         log_q = q.log_prob(z)
         return z, log_q, log_q.exp()

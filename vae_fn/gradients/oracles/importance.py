@@ -31,8 +31,12 @@ STEP = 1 / 3
 CUT = 1e-13
 """What the integral may lack at either end of its range in the coarsest computation; then 1e-14, 1e-15, ..."""
 
-ENTRIES = 2**22
-"""Numbers at a time."""
+ENTRIES = 2**18
+"""Numbers at a time: as many as caches hold."""
+
+NEGLIGIBLE = 1e-30
+"""The weight up to which a node is left out: it moves M, which lies in [0, 1], by no more than that, and its log-weight
+moves the bound by no more than K times that."""
 
 SATURATED = 7.0
 """The log of t w beyond which exp(-t w) is 0 in float64."""
@@ -110,13 +114,16 @@ def log_mean(log_weights: PerNode, weights: PerNode, samples: int, grid: Grid) -
     these sum to 1. That in `weights`, which sum to 1 themselves, is known up to a constant.
     """
     total = grid.centre - math.log(samples)
-    by_log_weight, by_weight = torch.zeros_like(log_weights), torch.zeros_like(weights)
+    (heavy,) = (weights > NEGLIGIBLE).reshape(len(weights), -1).any(1).nonzero(as_tuple=True)
+    centred, kept = (log_weights - grid.centre)[heavy], weights[heavy]
+    by_log_weight, by_weight = torch.zeros_like(centred), torch.zeros_like(kept)
     slope = func.grad_and_value(_sum, argnums=(0, 1), has_aux=True)
-    for u in _points(grid, log_weights):
-        (first, second), (_, part) = slope(log_weights - grid.centre, weights, samples, u)
+    for u in _points(grid, centred):
+        (first, second), (_, part) = slope(centred, kept, samples, u)
         total = total + grid.step * part
         by_log_weight, by_weight = by_log_weight + grid.step * first, by_weight + grid.step * second
-    return Averaged(total, by_log_weight, by_weight, float(grid.lost.max()))
+    slopes = (torch.zeros_like(weights).index_put((heavy,), found) for found in (by_log_weight, by_weight))
+    return Averaged(total, *slopes, lost=float(grid.lost.max()))
 
 
 def grid_of(log_weights: PerNode, weights: PerNode, samples: int, step: float, cut: float) -> Grid:

@@ -16,7 +16,7 @@ from vae_fn.distributions import Distribution, batch_shape, over_batch
 from vae_fn.gradients.oracles import mellin
 from vae_fn.gradients.oracles.exact import Exact, refined
 from vae_fn.gradients.oracles.forms import Form, Table, basis_of, exponents, form_of, gap, log_moment, mean, points
-from vae_fn.gradients.oracles.weighing import Averaged, PerNode, Support, Target, integrate, latents, table, vjp
+from vae_fn.gradients.oracles.weighing import Averaged, PerNode, Rows, Support, Target, integrate, latents, table, vjp
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Tree
 
@@ -67,7 +67,7 @@ def support(q: Distribution) -> Support:
     dim, batch = _latents(q), batch_shape(q)
     nodes = points(dim)
 
-    def at(q: Distribution, rows: slice) -> tuple[Tree, PerNode, PerNode]:
+    def at(q: Distribution, rows: Rows) -> tuple[Tree, PerNode, PerNode]:
         noise = over_batch(nodes[rows], 1, batch)
         z = q.sample(noise)
         log_q = q.log_prob_from_noise(noise, z)

@@ -11,7 +11,7 @@ from vae_fn import tree
 from vae_fn.distributions import Distribution, batch_shape, is_discrete, over_batch
 from vae_fn.gradients.oracles.exact import Exact, refined
 from vae_fn.gradients.oracles.nodes import Nodes, rising
-from vae_fn.gradients.oracles.weighing import PerNode, Support, integrate, latents, mean, one_event
+from vae_fn.gradients.oracles.weighing import PerNode, Rows, Support, integrate, latents, mean, one_event
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Shape, Tree
 
@@ -55,7 +55,7 @@ def supports(problem: Problem, params: Params, order: int | None = None) -> Iter
 def support_of(rule: Nodes, batch: Shape) -> Support:
     """Nodes in place of the noise of one example; all examples have the same, at their own z."""
 
-    def at(q: Distribution, rows: slice) -> tuple[Tree, PerNode, PerNode]:
+    def at(q: Distribution, rows: Rows) -> tuple[Tree, PerNode, PerNode]:
         noise = tree.map(lambda nodes, n: over_batch(nodes[rows], n, batch), rule.noise, q.event_ndim)
         z = q.sample(noise)
         return z, q.log_prob_from_noise(noise, z), over_batch(rule.weights[rows], 0, batch)

@@ -18,7 +18,7 @@ from vae_fn.gradients.estimators.importance import check_importance
 from vae_fn.gradients.oracles.exact import Computation, Exact, refined
 from vae_fn.gradients.oracles.importance import target_of
 from vae_fn.gradients.oracles.supports import supports
-from vae_fn.gradients.oracles.weighing import Averaged, PerNode, Support, Target, log_weights_at, pull, table
+from vae_fn.gradients.oracles.weighing import Averaged, PerNode, Rows, Support, Target, log_weights_at, pull, table
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params
 
@@ -60,7 +60,7 @@ def log_evidence(log_weights: PerNode, weights: PerNode) -> Averaged:
 def _follow(problem: Problem, params: Params, support: Support, target: Target) -> Computation:
     averaged, held = target(*table(problem, params, support)), problem.q(params)
 
-    def wires(params: Params, q: Distribution, support: Support, rows: slice) -> tuple[PerNode, PerNode]:
+    def wires(params: Params, q: Distribution, support: Support, rows: Rows) -> tuple[PerNode, PerNode]:
         z, log_q, _ = support.at(held, rows)
         return log_weights_at(problem, params, z, log_q), q.log_prob(z)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from vae_fn import tree
@@ -23,6 +23,9 @@ from vae_fn.random import Noise
 from vae_fn.types import Params, Tree
 
 PerNode = Float64[Tensor, " n *b"]
+
+Rows = slice | Int64[Tensor, " r"]
+"""Some of the nodes."""
 
 EVALUATIONS = 2**12
 """Nodes times examples at a time."""
@@ -39,7 +42,7 @@ class Support(NamedTuple):
     """
 
     nodes: int
-    at: Callable[[Distribution, slice], tuple[Tree, PerNode, PerNode]]
+    at: Callable[[Distribution, Rows], tuple[Tree, PerNode, PerNode]]
     log_mean: "Callable[[int | float, int], Target] | None" = None
 
 
@@ -83,7 +86,7 @@ def log_weights_at(problem: Problem, params: Params, z: Tree, log_q: PerNode) ->
 def table(problem: Problem, params: Params, support: Support) -> tuple[PerNode, PerNode]:
     """The log-weights and the weights of all nodes."""
     q = double(problem.q(params))
-    found = [_weigh(problem, params, q, support, rows) for rows in _chunks(support, q)]
+    found = [_weigh(problem, params, q, support, rows) for rows in _chunks(support, _size(q))]
     log_w, weights = (torch.cat(parts) for parts in zip(*found, strict=True))
     return log_w, weights
 
@@ -109,12 +112,12 @@ def pull(
     params: Params,
     support: Support,
     slopes: tuple[PerNode, PerNode],
-    quantities: Callable[[Params, Distribution, Support, slice], tuple[PerNode, PerNode]],
+    quantities: Callable[[Params, Distribution, Support, Rows], tuple[PerNode, PerNode]],
 ) -> Params:
     """The gradient of the sum over nodes of two quantities times these slopes; q and parameters move apart."""
     q, pull_q = vjp(problem.q, params)
     grads, q_grads = tree.zeros_like(params), tree.zeros_like(q)
-    for rows in _chunks(support, q):
+    for rows in _pulled(slopes, _size(q)):
         _, pull_rows = vjp(lambda params, q: quantities(params, q, support, rows), params, q)  # noqa: B023
         by_params, by_q = pull_rows(tuple(slope[rows] for slope in slopes))
         grads, q_grads = tree.add(grads, by_params), tree.add(q_grads, by_q)
@@ -135,11 +138,21 @@ def double(q: Distribution) -> Distribution:
     return q
 
 
-def _weigh(problem: Problem, params: Params, q: Distribution, support: Support, rows: slice) -> tuple[PerNode, PerNode]:
+def _weigh(problem: Problem, params: Params, q: Distribution, support: Support, rows: Rows) -> tuple[PerNode, PerNode]:
     z, log_q, weights = support.at(q, rows)
     return log_weights_at(problem, params, z, log_q), weights
 
 
-def _chunks(support: Support, q: Distribution) -> Iterator[slice]:
-    size = max(1, EVALUATIONS // max(1, math.prod(batch_shape(q))))
+def _size(q: Distribution) -> int:
+    """How many nodes are taken at a time."""
+    return max(1, EVALUATIONS // max(1, math.prod(batch_shape(q))))
+
+
+def _chunks(support: Support, size: int) -> Iterator[Rows]:
     return (slice(start, min(start + size, support.nodes)) for start in range(0, support.nodes, size))
+
+
+def _pulled(slopes: tuple[PerNode, PerNode], size: int) -> Iterator[Rows]:
+    """The nodes at which something is pulled: not those at which all slopes are zero."""
+    any_slope = torch.stack([slope.reshape(len(slope), -1).any(1) for slope in slopes]).any(0)
+    return iter(any_slope.nonzero().squeeze(1).split(size))
