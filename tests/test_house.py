@@ -104,3 +104,21 @@ assert 500 < float(info.loss) < 600, info
 
 def test_training_needs_torch_numpy_and_jaxtyping_alone():
     subprocess.run([sys.executable, "-c", BARE], check=True)
+
+
+BARE_TIMING = """
+import sys
+
+for name in ("tqdm", "safetensors", "tyro", "tomli_w", "matplotlib", "tensorboard", "torchvision", "tabulate"):
+    sys.modules[name] = None  # an import of it fails
+import torch
+from vae_fn import bench
+from vae_fn.bench.parity import exact_parameters
+
+subject = bench.own(lambda state, x: (state + x, x.sum()), torch.zeros(3), torch.ones(3))
+assert exact_parameters(subject).tolist() == [20, 20, 20]
+"""
+
+
+def test_timing_needs_torch_numpy_and_jaxtyping_alone():
+    subprocess.run([sys.executable, "-c", BARE_TIMING], check=True)

@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tabulate import tabulate
-
 from vae_fn import random
 from vae_fn.bench.variants import REFERENCE, VARIANTS
 from vae_fn.run.environment import environment
@@ -55,11 +53,16 @@ def _tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _table(columns: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    cells = [[cell(row) for cell in columns.values()] for row in rows]
-    kept = [i for i in range(len(columns)) if any(line[i] != "-" for line in cells)]
-    head = [name for i, name in enumerate(columns) if i in kept]
-    align = ["left", *["right"] * (len(kept) - 1)]
-    return tabulate([[line[i] for i in kept] for line in cells], head, disable_numparse=True, colalign=align)
+    """Columns two spaces apart, the first to the left; one with nothing in it is left out."""
+    filled = {name: [cell(row) for row in rows] for name, cell in columns.items()}
+    kept = {name: cells for name, cells in filled.items() if any(cell != "-" for cell in cells)}
+    return "\n".join("  ".join(line).rstrip() for line in zip(*map(_column, kept, kept.values()), strict=True))
+
+
+def _column(name: str, cells: Sequence[str]) -> list[str]:
+    """A column under its name and a rule, of one width; that of names is aligned to the left."""
+    width = max(map(len, (name, *cells)))
+    return [cell.ljust(width) if name == "row" else cell.rjust(width) for cell in (name, "-" * width, *cells)]
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -111,7 +114,7 @@ SHARES = {
     "peak MB": lambda row: _number(row["peak_mb"]),
     "breaks": lambda row: str(row["graph_breaks"]),
     "recompiles": lambda row: str(row["recompiles"]),
-    "kernels+calls": lambda row: "-" if row["kernels"] is None else f"{row['kernels']}+{row['extern_calls']}",
+    "kern+calls": lambda row: "-" if row["kernels"] is None else f"{row['kernels']}+{row['extern_calls']}",
     "call us": lambda row: _number(row["overhead_us"], 2),
     "parity": lambda row: _number(row["parity"], 2),
 }
