@@ -212,6 +212,27 @@ def test_recompiles_and_an_impossible_limit_are_told():
     assert "donated is below the limit" in said
 
 
+def test_another_program_is_told_by_its_parity():
+    environment = {"threads": 2, "load_before": [0.0], "load_after": [0.0]}
+    rows = [row([9.0] * 5, [9.0] * 5, "eager"), row([3.0] * 5, [9.0] * 5, parity=2e-5), row([3.0] * 5, [9.0] * 5)]
+    said = timed.report({"rows": rows, "environment": environment})
+    assert said.count("does not compute the same") == 1
+    assert "donated does not compute the same: its parameters are 2.0e-05 off, and those of eager steps 1.0e-07" in said
+
+
+def test_what_was_measured_before_a_fault_is_told_and_kept(monkeypatch, tmp_path, capsys):
+    def measure(sources, names, settings, progress):
+        yield row([9.0] * 5, [9.0] * 5, "eager")
+        raise UserError("choose smaller sizes")
+
+    monkeypatch.setattr(vae_fn.bench, "measure", measure)
+    assert bench("--batch-sizes", "32,64", "--json", tmp_path / "out.json", rows="eager") == 2
+    told = capsys.readouterr()
+    assert told.err.endswith("vae-fn bench: error: choose smaller sizes\n")
+    assert "eager" in told.out
+    assert len(json.loads((tmp_path / "out.json").read_text())["rows"]) == 1
+
+
 def test_times_are_held_against_a_baseline(measured, tmp_path, capsys):
     baseline = tmp_path / "base.json"
     assert bench("--json", baseline, "--quiet") == 0

@@ -39,10 +39,12 @@ def main(args: Sequence[str]) -> int:
         if not timing.anyway:
             compared.check_alike(baseline["environment"], timed.machine(), timing.against)
     sources = options.sources()
-    result = _measured(sources, names, timing)
+    result, fault = _measured(sources, names, timing)
     _write(timing, result)
     if not timing.quiet:
         print(timed.report(result))
+    if fault is not None:
+        raise fault
     if timing.artifacts is not None:
         _keep_artifacts(sources, names, timing)
     if not timing.quiet:
@@ -87,15 +89,24 @@ def _named(options: PresetOptions | OwnOptions) -> list[str]:
     return names
 
 
-def _measured(sources: "Sequence[Source]", names: Sequence[str], timing: Timing) -> dict[str, Any]:
+def _measured(
+    sources: "Sequence[Source]", names: Sequence[str], timing: Timing
+) -> tuple[dict[str, Any], Exception | None]:
+    """Rows and environment, and what ended it early, if the rows of some sizes were measured before."""
     from vae_fn.bench import Settings, measure
     from vae_fn.bench.measuring import units
     from vae_fn.cli.timed import surroundings
 
     settings, before = Settings(timing.windows, timing.steps, timing.instructions), os.getloadavg()
     with _bar(units(sources, names, settings), timing.quiet) as progress:
-        rows = list(measure(sources, names, settings, progress=progress))
-    return {"rows": rows, "environment": surroundings(rows[0]["device"], before)}
+        rows, fault = [], None
+        try:
+            rows.extend(measure(sources, names, settings, progress=progress))
+        except (UserError, RuntimeError) as raised:
+            if not rows:
+                raise
+            fault = raised
+    return {"rows": rows, "environment": surroundings(rows[0]["device"], before)}, fault
 
 
 def _keep_artifacts(sources: "Sequence[Source]", names: Sequence[str], timing: Timing) -> None:
