@@ -33,6 +33,14 @@ def test_lengths_are_even(draws, size):
     assert max(lengths) - min(lengths) <= 1
 
 
+@given(st.integers(1, 1000), st.integers(1, 1000))
+def test_even_chunks_draw_hardly_more_than_is_asked_for(draws, size):
+    length = streaming.evenly(draws, size)
+    chunks = -(-draws // size)
+    assert length <= size
+    assert draws <= chunks * length < draws + chunks
+
+
 def test_cosines_are_of_groups_and_undefined_at_zero():
     gradients = {"a": {"x": torch.tensor([[3.0, 0.0], [0.0, 0.0]]), "y": torch.tensor([[4.0], [0.0]])}}
     reference = {"a": {"x": torch.tensor([1.0, 0.0]), "y": torch.tensor([0.0])}}

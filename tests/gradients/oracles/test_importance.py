@@ -227,3 +227,16 @@ def test_no_samples_are_refused():
     known = bernoulli_latents(1)
     with pytest.raises(ValueError, match="1 sample or more"):
         bound(known.problem, known.params, 0)
+
+
+def test_nodes_of_hardly_any_weight_are_left_out():
+    """They change the bound by no more than their weight, and nothing is pulled through them."""
+    log_weights, weights = two_weights(-1.0, 2.0, 0.3)
+    grid = grid_of(log_weights, weights, 3, STEP, CUT)
+    found = log_mean(log_weights, weights, 3, grid)
+    more = log_mean(torch.cat([log_weights, column([40.0])]), torch.cat([weights, column([1e-31])]), 3, grid)
+    assert torch.equal(found.value, more.value)
+    assert torch.equal(found.by_log_weight, more.by_log_weight[:2])
+    assert float(more.by_log_weight[2]) == float(more.by_weight[2]) == 0
+    heavy = log_mean(torch.cat([log_weights, column([40.0])]), torch.cat([weights, column([1e-16])]), 3, grid)
+    assert float(heavy.by_log_weight[2]) > 0
