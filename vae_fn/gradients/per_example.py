@@ -37,7 +37,7 @@ def per_example(
 
     Args:
         gradient: of one example, such as `differentiated(loss)` or `estimated(estimator, pose)`.
-        reduce: of the gradients; `tree.map(lambda leaf: leaf, ...)`, or whatever returns them, gives them all.
+        reduce: of the gradients; `lambda grads: grads` stores them all.
         in_dims: where the examples lie in each argument after the parameters, as in `vmap`.
     """
 
