@@ -41,6 +41,8 @@ def test_what_was_not_measured_is_null_and_says_why():
     found = row([4.0] * 5, parity=None)
     assert (found["speedup"], found["break_even_steps"], found["parity"]) == (None, None, None)
     assert found["notes"]["parity"] == "the step does not run in float64"
+    found = row([4.0] * 5, parity=float("nan"))
+    assert (found["parity"], found["notes"]["parity"]) == (None, "the parameters are not finite after 20 steps")
     cold = Cold(FIRST._replace(peak_mb=None), None, None)
     eager = row_of("eager", VARIANTS["eager"], SOURCE._replace(batch=None), cold, steady([4.0] * 5), [4.0] * 5)
     assert [eager[name] for name in ("compile_cold_s", "compile_warm_s", "break_even_steps", "kernels")] == [None] * 4

@@ -34,6 +34,27 @@ def subject(settings=(), width=8, batch=16):
     return own(descend(), *start(width, batch))
 
 
+def another(settings):
+    """The subject of the step at other parameters each time."""
+    global seed
+    seed += 1
+    state, x = start()
+    return own(descend(), state | {"w": state["w"] * seed}, x)
+
+
+seed = 0
+
+
+def narrow(settings):
+    """A step that takes nothing but float32, and leaves what is not finite."""
+
+    def step(state, x):
+        assert state.dtype == torch.float32
+        return state / 0, x
+
+    return own(step, torch.ones(2), torch.ones(2))
+
+
 def growing(settings):
     """A step whose state grows: it is another shape every time."""
     return own(lambda state, x: (torch.cat([state, x]), state.sum()), torch.ones(2), torch.ones(1))

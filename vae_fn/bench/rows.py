@@ -1,5 +1,6 @@
 """A row of the table: everything that is told of one way of running a step."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -82,7 +83,7 @@ def row_of(
         "kernels": cold.calls.kernels if cold.calls else None,
         "extern_calls": cold.calls.extern if cold.calls else None,
         "overhead_us": found.overhead_us,
-        "parity": found.parity,
+        "parity": found.parity if found.parity is not None and math.isfinite(found.parity) else None,
         "instructions": cold.instructions,
         "notes": {name: why for name, why in _missing(cold, found) if why},
         "steps_per_window": found.steps,
@@ -93,5 +94,8 @@ def row_of(
 def _missing(cold: Cold, found: Steady) -> Iterator[tuple[str, str | None]]:
     """Why something that could have been measured was not."""
     yield "instructions", cold.uncounted
-    yield "parity", "the step does not run in float64" if found.parity is None else None
+    if found.parity is None:
+        yield "parity", "the step does not run in float64"
+    elif not math.isfinite(found.parity):
+        yield "parity", "the parameters are not finite after 20 steps"
     yield "peak_mb", "the system does not tell" if cold.first.peak_mb is None else None

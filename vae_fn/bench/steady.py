@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from vae_fn.bench.compiled import whole
@@ -54,27 +55,36 @@ def steady(request: Mapping[str, Any], say: Say) -> dict[str, dict[str, Any]]:
         say: hears of each row that is ready and each window that is done.
     """
     source, caches = Source(*request["source"]), request["caches"]
-    exact = _exact(source.subject({}))
-    runners, found, limits = {}, {}, {}
-    for name, cache in caches.items():
-        if cache is not None:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # read whenever something is compiled
-        settings = tuple(VARIANTS[name].settings.items())
-        subject = source.subject(VARIANTS[name].settings)
-        if settings not in limits:  # rows that run the same step have one limit
-            work = work_of(subject)
-            limits[settings] = (work, limit_of(work, device_of(subject)))
+    prepared = cache(lambda settings: _prepared(source.subject(dict(settings))))
+    exact = _exact(prepared(()).subject)
+    runners, found = {}, {}
+    for name, place in caches.items():
+        if place is not None:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = place  # read whenever something is compiled
         with whole(name):
-            runners[name], found[name] = _ready(name, subject, exact, *limits[settings])
+            runners[name], found[name] = _ready(name, prepared(tuple(VARIANTS[name].settings.items())), exact)
         say(f"{name}: ready")
     steps = {name: request["steps"] or steps_of_window(runner, SECONDS) for name, runner in runners.items()}
     times = interleaved(runners, request["windows"], steps, progress=lambda name: say(f"{name}: window"))
     return {name: found[name]._replace(windows_ms=times[name], steps=steps[name])._asdict() for name in found}
 
 
-def _ready(name: str, subject: Subject, exact: Tree | None, work: Work, limit: Limit) -> tuple[Runner, Steady]:
+class _Prepared(NamedTuple):
+    """What rows that run the same step share: the step itself, what it does, and its limit."""
+
+    subject: Subject
+    work: Work
+    limit: Limit
+
+
+def _prepared(subject: Subject) -> _Prepared:
+    work = work_of(subject)
+    return _Prepared(subject, work, limit_of(work, device_of(subject)))
+
+
+def _ready(name: str, prepared: _Prepared, exact: Tree | None) -> tuple[Runner, Steady]:
     """A row's program after its first steps, and all but its times."""
-    variant = VARIANTS[name]
+    variant, (subject, work, limit) = VARIANTS[name], prepared
     runner = Runner(variant.make(subject), subject.state)
     reached = parameters(runner.advance(clone(subject.state), STEPS))
     parity = None if exact is None else relative_error(reached, exact)
@@ -95,5 +105,5 @@ def _exact(subject: Subject) -> Tree | None:
     """The parameters in float64; None where the step does not run in it."""
     try:
         return exact_parameters(subject)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError, ValueError, AssertionError):
         return None

@@ -147,7 +147,7 @@ def _faults(row: Mapping[str, Any], reference: float | None) -> Iterator[str]:
         yield f"{row['name']} was compiled again {row['recompiles']} times after its first call: shapes change"
     if row["ratio_to_limit"] < 1:
         yield f"{row['name']} is below the limit, which was measured while the machine was busy: measure again"
-    if reference is not None and row["parity"] > DIFFERENT * max(reference, ROUNDING):
+    if reference is not None and (row["parity"] or 0) > DIFFERENT * max(reference, ROUNDING):
         yield (
             f"{row['name']} does not compute the same: its parameters are {row['parity']:.1e} off, and those of "
             f"{REFERENCE} steps {reference:.1e}"
