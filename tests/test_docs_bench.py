@@ -1,5 +1,6 @@
 """docs/bench.md names what the command prints and writes, and shows a table as it is printed."""
 
+import json
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +12,9 @@ from vae_fn.cli import timed
 from vae_fn.cli.timing import OwnOptions, Timing
 from vae_fn.run.config import TrainConfig
 
-PAGE = (Path(__file__).parent.parent / "docs" / "bench.md").read_text()
+ROOT = Path(__file__).parent.parent
+
+PAGE = (ROOT / "docs" / "bench.md").read_text()
 
 
 @pytest.mark.parametrize("name", row([3.0] * 5, [9.0] * 5))
@@ -34,6 +37,10 @@ def test_the_table_shown_is_one_that_is_printed():
     assert heads[0] == heads[1]
     assert printed[-3:] == [line for line in shown if line in printed[-3:]]
     assert [line.split()[0] for line in shown[2:5]] == ["eager", "compiled", "donated"]
+
+
+def test_the_tables_of_the_tutorial_are_what_was_measured():
+    assert timed.report(json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_text())) in PAGE
 
 
 def test_every_option_that_it_names_is_there():
