@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch._higher_order_ops.while_loop import while_loop
+from torch._higher_order_ops.while_loop import while_loop, while_loop_op
 from torch.utils import _pytree as pytree
 
 from vae_fn import tree
@@ -37,7 +37,8 @@ def compile_epoch(
         A function of a state, the number of steps and the inputs. Every leaf of `infos` has the steps in front. It
         raises a `ValueError` if the number is not in 1 to `longest`, or two tensors share memory.
     """
-    compiled = compile_step(_repeated(step), donate=donate, gemm=gemm, backend=backend)
+    options = _kept_on_disk() if backend == "inductor" else None
+    compiled = compile_step(_repeated(step), donate=donate, gemm=gemm, backend=backend, options=options)
     blank: Tree = None
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
@@ -51,6 +52,18 @@ def compile_epoch(
         return state, tree.map(lambda leaf: leaf[:count], infos)
 
     return run
+
+
+def _kept_on_disk() -> dict[str, Any]:
+    """The option that lets Inductor's cache take graphs with a loop: a second process then starts in seconds.
+
+    Torch leaves loops out as nobody has vouched for their keys, which are made of the code of all parts of a graph.
+    """
+    from torch._inductor import config
+
+    name = "unsafe_marked_cacheable_functions"
+    loop = f"{while_loop_op.__module__}.{while_loop_op.__name__}"
+    return {name: {loop: torch.__version__}} if hasattr(config, name) else {}
 
 
 def _refuse_shared(trees: Tree) -> None:

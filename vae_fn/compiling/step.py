@@ -17,6 +17,7 @@ def compile_step(
     donate: bool = True,
     gemm: Gemm | None = None,
     backend: Backend = "inductor",
+    options: dict[str, Any] | None = None,
 ) -> Callable[..., tuple[Any, Any]]:
     """Compile a step `(state, *inputs) -> (state, info)` whole, as one graph of static shapes.
 
@@ -26,10 +27,11 @@ def compile_step(
             same numbers. The state passed in is consumed; who keeps one clones it (`tree.clone`).
         gemm: as in `compile_pure`.
         backend: as in `compile_pure`.
+        options: as in `compile_pure`.
     """
     if not donate:
-        return compile_pure(step, gemm=gemm, backend=backend)
-    compiled = compile_pure(_overwriting(step), gemm=gemm, backend=backend)
+        return compile_pure(step, gemm=gemm, backend=backend, options=options)
+    compiled = compile_pure(_overwriting(step), gemm=gemm, backend=backend, options=options)
 
     def donated(state: Any, *inputs: Any) -> tuple[Any, Any]:
         return state, compiled(state, *inputs)

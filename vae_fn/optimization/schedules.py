@@ -28,7 +28,7 @@ def constant(value: float | Tensor) -> Schedule:
     Raises:
         ValueError: If `value` is a negative, infinite or NaN float, or a tensor with dimensions.
     """
-    held = as_scalar("value", value)
+    held = _held("value", value)
 
     def schedule(step: Int[Tensor, ""]) -> Float[Tensor, ""]:
         return _beside(held, step)
@@ -44,7 +44,7 @@ def linear_warmup(value: float | Tensor, steps: int) -> Schedule:
     Raises:
         ValueError: As `constant`, and if `steps` is negative.
     """
-    held = as_scalar("value", value)
+    held = _held("value", value)
     checked("steps", steps)
 
     def schedule(step: Int[Tensor, ""]) -> Float[Tensor, ""]:
@@ -66,7 +66,7 @@ def warmup_cosine(peak: float | Tensor, warmup_steps: int, total_steps: int, fin
         ValueError: If `peak` or `final` is a negative, infinite or NaN float or a tensor with dimensions, if
             `warmup_steps` is negative, or if it leaves no step of `total_steps` for the cosine.
     """
-    held_peak, held_final = as_scalar("peak", peak), as_scalar("final", final)
+    held_peak, held_final = _held("peak", peak), _held("final", final)
     checked("warmup_steps", warmup_steps)
     if warmup_steps >= total_steps:
         raise ValueError(
@@ -95,7 +95,7 @@ def checked(name: str, value: int | float, below: float = math.inf) -> int | flo
     return value
 
 
-def as_scalar(name: str, value: float | Tensor) -> Tensor:
+def as_scalar(name: str, value: float | Tensor) -> Float[Tensor, ""]:
     """The value as a 0-d tensor: a checked float64 one for a float, a given tensor as it is.
 
     Raises:
@@ -110,8 +110,16 @@ def as_scalar(name: str, value: float | Tensor) -> Tensor:
     return value
 
 
-def _beside(value: Tensor, step: Int[Tensor, ""]) -> Float[Tensor, ""]:
-    return value.to(step.device, torch.float64)
+def _held(name: str, value: float | Tensor) -> Float[Tensor, " 1"]:
+    """The value as a schedule keeps it, a view of a given tensor.
+
+    It has a dimension because a function is traced twice where a float64 tensor without one enters it (torch 2.14).
+    """
+    return as_scalar(name, value).unsqueeze(0)
+
+
+def _beside(value: Float[Tensor, " 1"], step: Int[Tensor, ""]) -> Float[Tensor, ""]:
+    return value.to(step.device, torch.float64).squeeze(0)
 
 
 def _fraction(step: Int[Tensor, ""], steps: int) -> Float[Tensor, ""]:
