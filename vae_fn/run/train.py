@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_fn import random, tree
+from vae_fn.compiling import default_gemm
 from vae_fn.run.assemble import Parts, assemble, checksum
 from vae_fn.run.checkpoints import Record, checkpoints
 from vae_fn.run.clinic import NonFiniteError, admit
@@ -68,7 +69,8 @@ def advancing(parts: Parts) -> Advance:
 def beginning(parts: Parts) -> Record:
     """Where a run stands before its first step, and what it depends on."""
     config = parts.config
-    here = environment(config.device, random.GENERATOR) | {"compile": config.compile}
+    products = default_gemm() if config.compile else "torch"
+    here = environment(config.device, random.GENERATOR) | {"compile": config.compile, "gemm": products}
     return Record(0, 0, 0, 0, 0.0, 0, None, to_toml(config), here, checksum(parts.dataset), list(parts.dataset.shape))
 
 
