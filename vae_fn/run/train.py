@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_fn import random, tree
-from vae_fn.compiling import default_gemm
+from vae_fn.compiling import compile_step, default_gemm
 from vae_fn.run.assemble import Parts, assemble, checksum
 from vae_fn.run.checkpoints import Record, checkpoints
 from vae_fn.run.clinic import NonFiniteError, admit
@@ -60,10 +60,11 @@ def initial_state(parts: Parts) -> State:
 
 
 def advancing(parts: Parts) -> Advance:
-    """How the run takes its steps."""
-    if parts.config.compile:
+    """How the run takes its steps: on a CPU many in a call; elsewhere, where the loop was never tried, one."""
+    if parts.config.compile and parts.config.device == "cpu":
         return compiled_stretches(parts.algorithm, parts.batches, parts.streams)
-    return one_by_one(step_by_shape(parts.algorithm), parts.batches, parts.streams)
+    step = step_by_shape(parts.algorithm, *[compile_step] * parts.config.compile)
+    return one_by_one(step, parts.batches, parts.streams)
 
 
 def beginning(parts: Parts) -> Record:
