@@ -21,6 +21,11 @@ def test_the_standings_are_those_of_the_race():
     assert laboratory.standings() in PAGE
 
 
+def test_the_page_names_the_commands():
+    for command in sum(laboratory.COMMANDS.values(), ()):
+        assert command in PAGE
+
+
 def test_no_unbiased_estimator_was_seen_to_be_biased():
     for name in laboratory.TABLES:
         for row in laboratory.rows(name):
