@@ -1,6 +1,6 @@
 """The few pytree operations that the package needs, as pure functions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,12 @@ def map(fn: Callable[..., Any], tree: Tree, *trees: Tree) -> Tree:
 def leaves(tree: Tree) -> list[Any]:
     """The leaves in flattening order (dicts in insertion order), without absent parts."""
     return [leaf for leaf in pytree.tree_leaves(tree) if leaf is not None]
+
+
+def with_leaves(tree: Tree, leaves: Sequence[Any]) -> Tree:
+    """The tree with other leaves, given in flattening order; absent parts stay absent."""
+    given = iter(leaves)
+    return map(lambda _: next(given), tree)
 
 
 def add(*trees: Tree) -> Tree:

@@ -48,6 +48,31 @@ def test_more_steps_than_a_call_takes_are_refused(count):
         compile_epoch(counting, longest=5)(start(), count, torch.ones(3))
 
 
+def test_other_shapes_get_their_own_room(fresh_compiler):
+    run = compile_epoch(lambda state, x: (state + 1, 2 * x), longest=3, backend="eager")
+    for size in (3, 1):
+        _, infos = run(torch.tensor(0), 2, torch.ones(size))
+        assert infos.shape == (2, size)
+
+
+def test_absent_parts_stay_absent(fresh_compiler):
+    def step(state):
+        return {"w": state["w"] + 1, "ema": None}, state["w"]
+
+    for run in (compile_step(step), lambda state: compile_epoch(step, longest=2)(state, 1)):
+        state, _ = run({"w": torch.zeros(2), "ema": None})
+        assert state["w"].tolist() == [1, 1]
+        assert state["ema"] is None
+
+
+def test_stretches_begin_where_the_state_stands_and_end_with_its_epoch():
+    built, batches = algorithm(), Batches(images(16), streams().order, 6)
+    advance, state = compiled_stretches(built, batches, streams()), built.init(streams().init, batches(0))
+    for step, count in ((1, 1), (0, 4)):
+        with pytest.raises(ValueError, match="begin where the state stands"):
+            advance(state, step, count)
+
+
 def test_shared_memory_is_refused():
     both = torch.ones(2, 3)
     with pytest.raises(ValueError, match="share memory"):

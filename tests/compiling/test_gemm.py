@@ -56,8 +56,15 @@ def test_large_products_go_through_onednn_and_are_right_to_rounding(fresh_compil
 )
 def test_other_products_stay(sizes, dtype, fresh_compiler):
     counted = Counted()
-    compile_pure(affine, options=counted.options)(*operands(*sizes, dtype))
+    compile_pure(affine, gemm="torch", options=counted.options)(*operands(*sizes, dtype))
     assert (counted.linear, counted.plain) == (0, 3)
+
+
+def test_a_bias_that_broadcasts_stays(fresh_compiler):
+    counted, (x, w, _) = Counted(), operands(*LARGE)
+    compile_pure(lambda x, w, s: x @ w + s, gemm="torch", options=counted.options)(x, w, torch.ones(1))
+    assert counted.linear in (0, 1)
+    assert counted.linear + counted.plain == 1
 
 
 def test_gradients_go_the_same_way(fresh_compiler):
@@ -68,7 +75,7 @@ def test_gradients_go_the_same_way(fresh_compiler):
 
     counted, (x, w, b) = Counted(), operands(*LARGE)
     both = torch.func.grad_and_value(loss, argnums=(0, 1))
-    (dw, dx), value = compile_pure(both, options=counted.options)(w, x, b)
+    (dw, dx), value = compile_pure(both, gemm="torch", options=counted.options)(w, x, b)
     assert counted.linear == 3
     wide, exact = both(w.double(), x.double(), b.double())
     torch.testing.assert_close(value.double(), exact, rtol=1e-5, atol=0)
@@ -91,7 +98,7 @@ def test_a_route_that_multiplies_by_the_wrong_side_is_seen(fresh_compiler):
             return None
 
     x, w, _ = operands(160, 160, 160)
-    wrong = compile_pure(torch.mm, options={"post_grad_custom_post_pass": Untransposed()})(x, w)
+    wrong = compile_pure(torch.mm, gemm="torch", options={"post_grad_custom_post_pass": Untransposed()})(x, w)
     assert (wrong - x @ w).abs().max() > 1
 
 
@@ -103,8 +110,11 @@ def test_the_default_depends_on_the_processor(monkeypatch):
 
 
 def test_an_unknown_way_is_refused():
-    with pytest.raises(ValueError, match="use one of onednn, torch"):
-        compile_step(lambda state: (state, state), gemm="mkl")
+    for backend in ("inductor", "eager"):
+        with pytest.raises(ValueError, match="use one of onednn, torch"):
+            compile_step(lambda state: (state, state), gemm="mkl", backend=backend)
+    with pytest.raises(ValueError, match="a choice of Inductor's"):
+        compile_pure(torch.sin, gemm="onednn", backend="eager")
 
 
 def test_without_the_private_interfaces_the_plain_path_is_taken_with_one_warning(monkeypatch):

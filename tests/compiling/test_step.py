@@ -97,6 +97,20 @@ def test_an_undonated_step_is_pure(fresh_compiler):
     assert verify.pure(donated, torch.zeros(2), torch.ones(2)).status == "rejected"
 
 
+def test_a_donated_state_keeps_dtypes_and_shapes(fresh_compiler):
+    """Copied over the old state, a wider dtype would be rounded and a smaller shape spread, without a word."""
+
+    def widens(state):
+        return state * torch.tensor(0.1, dtype=torch.float64), state
+
+    def shrinks(state):
+        return state.sum(), state
+
+    for step, state in ((widens, torch.tensor(1.0)), (shrinks, torch.ones(3))):
+        with pytest.raises(Exception, match="keep both, or compile with donate=False"):
+            compile_step(step, backend="eager")(state)
+
+
 def test_a_graph_break_is_an_error(fresh_compiler):
     def breaks(state, x):
         return (state + x if x.sum() > 0 else state), x

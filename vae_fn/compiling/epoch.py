@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 from torch._higher_order_ops.while_loop import while_loop, while_loop_op
-from torch.utils import _pytree as pytree
+from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from vae_fn import tree
 from vae_fn.compiling.gemm import Gemm
@@ -39,16 +39,17 @@ def compile_epoch(
     """
     options = _kept_on_disk() if backend == "inductor" else None
     compiled = compile_step(_repeated(step), donate=donate, gemm=gemm, backend=backend, options=options)
-    blank: Tree = None
+    blanks: dict[Any, Tree] = {}
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
-        nonlocal blank
         if not 1 <= count <= longest:
             raise ValueError(f"{count} steps asked for in one call: this program takes 1 to {longest}")
-        if blank is None:
-            _refuse_shared((state, inputs))
-            blank = _blank(step, longest, state, inputs)
-        state, infos = compiled(state, torch.tensor(count), blank, *inputs)
+        tensors = [leaf for leaf in tree.leaves((state, inputs)) if isinstance(leaf, Tensor)]
+        _refuse_shared(tensors)
+        form = tuple((leaf.shape, leaf.dtype, leaf.device) for leaf in tensors)
+        if form not in blanks:
+            blanks[form] = _blank(step, longest, state, inputs)
+        state, infos = compiled(state, torch.tensor(count), blanks[form], *inputs)
         return state, tree.map(lambda leaf: leaf[:count], infos)
 
     return run
@@ -66,18 +67,19 @@ def _kept_on_disk() -> dict[str, Any]:
     return {name: {loop: torch.__version__}} if hasattr(config, name) else {}
 
 
-def _refuse_shared(trees: Tree) -> None:
+def _refuse_shared(tensors: list[Tensor]) -> None:
     """The loop operator takes no two tensors that share memory, and says so in its own words."""
-    storages = [
-        leaf.untyped_storage().data_ptr() for leaf in tree.leaves(trees) if isinstance(leaf, Tensor) and leaf.numel()
-    ]
+    storages = [leaf.untyped_storage().data_ptr() for leaf in tensors if leaf.numel()]
     if len(set(storages)) < len(storages):
         raise ValueError("two tensors of the state and the inputs share memory: pass copies (tree.clone)")
 
 
 def _blank(step: Step, longest: int, state: Tree, inputs: tuple[Any, ...]) -> Tree:
-    """Room for what so many steps report, from one that is taken for its shapes."""
-    _, info = step(state, *inputs)
+    """Room for what so many steps report."""
+    try:
+        _, info = tree.shapes_of(step, state, *inputs)
+    except DataDependentOutputException:  # the compiler says what breaks the graph
+        _, info = step(state, *inputs)
     return tree.map(lambda leaf: torch.zeros(longest, *leaf.shape, dtype=leaf.dtype, device=leaf.device), info)
 
 
@@ -85,22 +87,18 @@ def _repeated(step: Step) -> Step:
     """The step taken `count` times; what step i reports is written into place i of what is given as `infos`."""
 
     def repeated(state: Tree, count: Int[Tensor, ""], infos: Tree, *inputs: Any) -> tuple[Tree, Tree]:
-        old, structure = pytree.tree_flatten(state)
-        room, form = pytree.tree_flatten(infos)
+        old, room = tree.leaves(state), tree.leaves(infos)
 
         def goes_on(i: Int[Tensor, ""], *carried: Tensor) -> Tensor:
             return i < count
 
         def advance(i: Int[Tensor, ""], *carried: Tensor) -> tuple[Tensor, ...]:
-            new, info = step(pytree.tree_unflatten(list(carried[: len(old)]), structure), *inputs)
-            written = map(lambda place, leaf: _written(place, i, leaf), carried[len(old) :], pytree.tree_leaves(info))
-            return (i + 1, *map(computed, pytree.tree_leaves(new)), *written)  # the operator wants no leaf of the old
+            new, info = step(tree.with_leaves(state, carried[: len(old)]), *inputs)
+            written = map(lambda place, leaf: _written(place, i, leaf), carried[len(old) :], tree.leaves(info))
+            return (i + 1, *map(computed, tree.leaves(new)), *written)  # the operator wants no leaf of the old
 
         _, *carried = while_loop(goes_on, advance, (torch.zeros_like(count), *old, *room))
-        return (
-            pytree.tree_unflatten(carried[: len(old)], structure),
-            pytree.tree_unflatten(carried[len(old) :], form),
-        )
+        return tree.with_leaves(state, carried[: len(old)]), tree.with_leaves(infos, carried[len(old) :])
 
     return repeated
 

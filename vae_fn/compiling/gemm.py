@@ -37,6 +37,11 @@ def gemm_options(gemm: Gemm | None) -> dict[str, Any]:
     return {} if route is None else {"post_grad_custom_post_pass": route}
 
 
+def used_gemm() -> Gemm:
+    """What large products go through by default, here and with this torch."""
+    return "onednn" if gemm_options(None) else "torch"
+
+
 @cache
 def _route() -> Any:
     """The pass over the graph, once for a process; None, with a warning, where torch has not what it needs."""
@@ -44,7 +49,7 @@ def _route() -> Any:
         from vae_fn.compiling.onednn import Route
 
         return Route()
-    except (ImportError, AttributeError) as fault:
+    except (ImportError, AttributeError, LookupError) as fault:
         warnings.warn(f"products stay with torch's own choice: this torch has no way to oneDNN ({fault})", stacklevel=2)
         return None
 

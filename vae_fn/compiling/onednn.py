@@ -42,9 +42,10 @@ class Route(CustomGraphPass):
 
 def _worth(node: fx.Node) -> bool:
     """Whether a node is a product to send to oneDNN."""
-    *bias, a, b = _operands(node)
+    args: Any = node.args
+    *bias, a, b = args
     x, y = a.meta["val"], b.meta["val"]
-    if node.kwargs or (bias and bias[0].meta["val"].ndim != 1):
+    if node.kwargs or (bias and tuple(bias[0].meta["val"].shape) != (y.shape[1],)):
         return False
     if x.dtype != torch.float32 or x.device.type != "cpu":
         return False
@@ -52,13 +53,9 @@ def _worth(node: fx.Node) -> bool:
     return all(isinstance(size, int) for size in sizes) and sizes[0] * sizes[1] * sizes[2] >= SMALLEST
 
 
-def _operands(node: fx.Node) -> tuple[Any, ...]:
-    """The matrices of a product, after its bias if it has one."""
-    return node.args
-
-
 def _rewrite(graph: fx.Graph, node: fx.Node) -> None:
-    *bias, a, b = _operands(node)
+    args: Any = node.args
+    *bias, a, b = args
     with graph.inserting_before(node):
         weight = graph.call_function(_aten.permute.default, (b, [1, 0]))
         weight.meta["val"] = b.meta["val"].t()
@@ -69,7 +66,10 @@ def _rewrite(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _allow_any_weight() -> None:
-    """Let `linear` be compiled with weights that are computed; torch does so only for constants of the graph."""
+    """Let `linear` be compiled with weights that are computed; torch does so only for constants of the graph.
+
+    From here on this holds in the whole process: what torch could compile before, it compiles as before.
+    """
 
     def lower(x: Any, w: Any, b: Any, attr: str, scalars: list, algorithm: str) -> Any:
         if w.get_name() in V.graph.constants:

@@ -23,16 +23,19 @@ def compile_pure(
         fn: a graph break in it is an error, a new shape of its arguments a second graph.
         gemm: which library multiplies large float32 matrices on a CPU; None is the faster one, where that is known.
         backend: as in `torch.compile`; a function of a graph and its inputs sees every graph that is made.
-        options: of Inductor, for this function alone, such as passes over its graph.
+        options: of Inductor, for this function alone, such as passes over its graph; they win over those of `gemm`.
 
     Raises:
-        ValueError: `gemm` is unknown.
+        ValueError: `gemm` is unknown, or asked of a backend that is not Inductor.
     """
+    chosen = gemm_options(gemm)
+    if backend != "inductor" and gemm is not None:
+        raise ValueError(f"gemm={gemm!r} is a choice of Inductor's: leave it out with another backend")
 
     def isolated(*args: Any) -> Any:
         return fn(*args)
 
     # Dynamo counts graphs by code object: with one of its own, a function is not charged for the graphs of others.
     isolated.__code__ = isolated.__code__.replace()
-    chosen = {**gemm_options(gemm), **(options or {})} if backend == "inductor" else options
-    return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=chosen)
+    merged = {**chosen, **(options or {})} if backend == "inductor" else options
+    return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=merged)

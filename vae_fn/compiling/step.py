@@ -44,6 +44,12 @@ def _overwriting(step: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
 
     def overwrite(state: Any, *inputs: Any) -> Any:
         new, info = step(state, *inputs)
+        for (name, old), value in zip(tree.flat_names(state).items(), tree.leaves(new), strict=True):
+            if old.shape != value.shape or old.dtype != value.dtype:
+                raise ValueError(
+                    f"the step makes {name} {value.dtype} of shape {tuple(value.shape)}, and it was {old.dtype} of "
+                    f"shape {tuple(old.shape)}: keep both, or compile with donate=False"
+                )
         tree.map(lambda old, value: old.copy_(value), state, tree.map(computed, new))
         return info
 

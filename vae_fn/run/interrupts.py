@@ -50,7 +50,7 @@ class Interrupts:
         """Whether the run is to stop; says so once, which a handler cannot do safely."""
         if self.received is not None and not self._announced:
             self._announced = True
-            print("\nstopping after this step, to save the run; once more stops at once", file=sys.stderr)
+            print("\nstopping after the steps under way, to save the run; once more stops at once", file=sys.stderr)
         return self.received is not None
 
     def _note(self, number: int, frame: FrameType | None) -> None:

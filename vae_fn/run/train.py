@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_fn import random, tree
-from vae_fn.compiling import compile_step, default_gemm
+from vae_fn.compiling import compile_step, used_gemm
 from vae_fn.run.assemble import Parts, assemble, checksum
 from vae_fn.run.checkpoints import Record, checkpoints
 from vae_fn.run.clinic import NonFiniteError, admit
@@ -63,14 +63,14 @@ def advancing(parts: Parts) -> Advance:
     """How the run takes its steps: on a CPU many in a call; elsewhere, where the loop was never tried, one."""
     if parts.config.compile and parts.config.device == "cpu":
         return compiled_stretches(parts.algorithm, parts.batches, parts.streams)
-    step = step_by_shape(parts.algorithm, *[compile_step] * parts.config.compile)
+    step = step_by_shape(parts.algorithm, compile_step) if parts.config.compile else step_by_shape(parts.algorithm)
     return one_by_one(step, parts.batches, parts.streams)
 
 
 def beginning(parts: Parts) -> Record:
     """Where a run stands before its first step, and what it depends on."""
     config = parts.config
-    products = default_gemm() if config.compile else "torch"
+    products = used_gemm() if config.compile and config.device == "cpu" else "torch"
     here = environment(config.device, random.GENERATOR) | {"compile": config.compile, "gemm": products}
     return Record(0, 0, 0, 0, 0.0, 0, None, to_toml(config), here, checksum(parts.dataset), list(parts.dataset.shape))
 

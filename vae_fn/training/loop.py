@@ -18,6 +18,9 @@ from vae_fn.training.nonfinite import all_finite, first_nonfinite
 from vae_fn.training.step import Info, State
 from vae_fn.training.stretches import LONGEST, Advance
 
+PATIENCE = 0.5
+"""Seconds of a stretch of steps beyond which the next one is shorter: what a signal and the progress bar wait for."""
+
 
 class Progress(NamedTuple):
     """All that a run needs to go on from where it stands, next to its keys and data.
@@ -56,7 +59,7 @@ class Hooks(NamedTuple):
     Attributes:
         log: `log(row)` at every row, the last of an epoch and of a run that is not finite included.
         epoch: `epoch(state, step, epoch)` at the end of an epoch.
-        wants: `wants(step)`, asked ahead: whether `save` is to be called after that step.
+        wants: `wants(step)`: whether `save` is to be called after that step. It is asked ahead, and more than once.
         save: `save(progress)`; what it raises ends the loop.
     """
 
@@ -68,7 +71,7 @@ class Hooks(NamedTuple):
 
 def begin(state: State) -> Progress:
     """The progress of a run that has done nothing yet."""
-    return Progress(state, torch.empty(0, len(Info._fields)))
+    return Progress(state, torch.empty(0, len(Info._fields), device=state.step.device))
 
 
 def fit(
@@ -102,15 +105,17 @@ def fit(
     """
     state, held = progress.state, tree.clone(progress.state)
     step, steps = int(state.step), epochs * batches.per_epoch
-    window = _Window([progress.pending], skipping, step, time.perf_counter())
+    window, most = _Window([progress.pending], skipping, step, time.perf_counter()), 1
 
     def due(step: int) -> bool:
         return step % log_every == 0 or step % batches.per_epoch == 0
 
     with _progress(step, steps, quiet) as bar:
         while step < steps:
-            count = next(n for n in range(1, LONGEST + 1) if n == LONGEST or due(step + n) or hooks.wants(step + n))
+            count = next(n for n in range(1, most + 1) if n == most or due(step + n) or hooks.wants(step + n))
+            began = time.perf_counter()
             state, infos = advance(state, step, count)
+            most = min(2 * most, LONGEST) if time.perf_counter() - began < PATIENCE else max(most // 2, 1)
             step += count
             window.infos.append(infos)
             bar.update(count)

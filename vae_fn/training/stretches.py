@@ -20,7 +20,7 @@ Advance: TypeAlias = Callable[[State, int, int], tuple[State, Float32[Tensor, "c
 for each. It may consume the state."""
 
 LONGEST = 100
-"""The most steps that one compiled call takes: what a stop or a progress bar waits for."""
+"""The most steps that one compiled call takes."""
 
 
 def one_by_one(run: Run, batches: Batches, streams: Streams) -> Advance:
@@ -40,7 +40,8 @@ def compiled_stretches(algorithm: Algorithm, batches: Batches, streams: Streams,
     """The stretch as compiled calls of the same numbers: one for the full batches, one for a short last batch.
 
     The images stay where they are: a step gathers its batch at the places that the epoch's order gives, and draws its
-    noise, inside the graph.
+    noise, inside the graph. `advance` raises a `ValueError` if a stretch does not lie within an epoch or does not begin
+    where the state stands.
     """
     size, whole = batches.size(0), batches.full
     specs = algorithm.noise_like(batches(0))
@@ -56,6 +57,11 @@ def compiled_stretches(algorithm: Algorithm, batches: Batches, streams: Streams,
 
     def advance(state: State, step: int, count: int) -> tuple[State, Tensor]:
         epoch, place = divmod(step, batches.per_epoch)
+        if place + count > batches.per_epoch or int(state.step) != step:
+            raise ValueError(
+                f"{count} steps after step {step} of a state that has done {int(state.step)}, in epochs of "
+                f"{batches.per_epoch}: begin where the state stands, and end with its epoch at the latest"
+            )
         full, infos = max(0, min(count, whole - place)), []
         if full:
             state, info = many(state, full, batches.images, batches.order(epoch), streams)
