@@ -1,4 +1,6 @@
-"""Per-example gradients, compiled and traced: the same numbers, and nothing of the size of batch times parameters."""
+"""Per-example gradients, compiled and traced: the same numbers, none of the size of batch times a layer's weights."""
+
+from pathlib import Path
 
 import pytest
 import torch
@@ -101,6 +103,18 @@ def test_the_pass_is_told_apart_by_its_source():
     first, second = (factorising()["post_grad_custom_pre_pass"].uuid() for _ in "12")
     assert first == second
     assert isinstance(first, bytes)
+
+
+def test_its_source_is_all_that_it_is_made_of(monkeypatch):
+    seen = []
+    monkeypatch.setattr("torch._inductor.custom_graph_pass.get_hash_for_files", lambda paths: seen.extend(paths) or b"")
+    factorising()["post_grad_custom_pre_pass"].uuid()
+    assert {Path(path).stem for path in seen} >= {"factorised", "rewriting", "following", "reducing", "factors"}
+
+
+def test_the_library_of_products_can_be_chosen():
+    with pytest.raises(ValueError, match="unknown"):
+        compile_factorised(torch.sin, gemm="unknown")
 
 
 def test_without_the_parts_of_torch_that_it_needs_it_is_plain(monkeypatch, fresh_compiler):

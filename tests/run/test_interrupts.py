@@ -18,7 +18,7 @@ def test_the_first_signal_is_noted_and_announced_once(number, capsys):
         assert interrupts.asked()
         assert interrupts.asked()
     assert interrupts.received == number
-    assert capsys.readouterr().err.count("stopping after this step") == 1
+    assert capsys.readouterr().err.count("stopping after the steps under way") == 1
 
 
 def test_the_second_signal_acts_as_it_did_before():

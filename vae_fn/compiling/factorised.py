@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx
 
-from vae_fn.compiling.pure import compile_pure
+from vae_fn.compiling.gemm import Gemm
+from vae_fn.compiling.pure import Backend, compile_pure
 
 
 class Traced(NamedTuple):
@@ -28,13 +29,17 @@ class Traced(NamedTuple):
     rewritten: int
 
 
-def compile_factorised(fn: Callable[..., Any], *, backend: str | Callable[..., Any] = "inductor") -> Callable[..., Any]:
+def compile_factorised(
+    fn: Callable[..., Any], *, gemm: Gemm | None = None, backend: Backend = "inductor"
+) -> Callable[..., Any]:
     """Compile a pure function as `compile_pure` does, its reductions of per-example gradients from factors.
 
     Norms, inner products, second moments and sums over the examples of float32 gradients of linear layers, and of what
-    is linear in these, are rewritten: nothing of the size of batch times parameters is stored. All else is as written.
+    is linear in these, are rewritten: nothing of the size of batch times a layer's weights is stored for them.
+    All else is as written: second moments and variances of seven or more rows an example, layers whose rows of input
+    and output hold more than half as many numbers as the weights, convolutions, float64, and a batch of 1.
     """
-    return compile_pure(fn, backend=backend, options=factorising() if backend == "inductor" else None)
+    return compile_pure(fn, gemm=gemm, backend=backend, options=factorising() if backend == "inductor" else None)
 
 
 def trace_factorised(fn: Callable[..., Any], *args: Any) -> Traced | None:
@@ -50,7 +55,8 @@ def trace_factorised(fn: Callable[..., Any], *args: Any) -> Traced | None:
         from vae_fn.compiling.low_rank.rewriting import rewrite
     except ImportError:
         return None
-    module = make_fx(fn, select_decomp_table(), tracing_mode="fake", _allow_non_fake_inputs=True)(*args)
+    functional = torch.func.functionalize(fn, remove="mutations")  # the pass takes every value for what it was made as
+    module = make_fx(functional, select_decomp_table(), tracing_mode="fake", _allow_non_fake_inputs=True)(*args)
     rewritten = rewrite(module.graph)
     module.recompile()
     return Traced(module, sum(map(_numbers, module.graph.nodes)), rewritten)
@@ -71,7 +77,8 @@ def factorising() -> dict[str, Any] | None:
             counters["vae_fn"]["factorised"] += rewrite(graph)
 
         def uuid(self) -> bytes:
-            return get_hash_for_files(tuple(map(str, sorted((Path(__file__).parent / "low_rank").glob("*.py")))))
+            here = Path(__file__)
+            return get_hash_for_files(tuple(map(str, [here, *sorted((here.parent / "low_rank").glob("*.py"))])))
 
     return {"post_grad_custom_pre_pass": Pass()}
 

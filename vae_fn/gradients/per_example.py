@@ -1,8 +1,10 @@
 """Per-example gradients, and what is reduced of them.
 
 `per_example(gradient, reduce)` is a pure function: `vmap` of one example's gradient, then the reduction. As it stands
-it forms every gradient. Passed through `compiling.compile_factorised` it forms none of a linear layer's weights: their
-norms, inner products, second moments and weighted sums come from the layer's inputs and the gradients of its outputs.
+it forms every gradient. Passed through `compiling.compile_factorised` it forms none of a linear layer's weights where
+factors are smaller: norms, inner products, second moments and weighted sums come from the layer's inputs and the
+gradients of its outputs. Formed as before are second moments and variances of seven or more rows an example, layers
+whose rows hold more than half as many numbers as their weights, convolutions, float64, and a batch of 1.
 
     lengths = per_example(differentiated(loss), norm)                # Goodfellow 2015, arXiv:1510.01799
     private = per_example(differentiated(loss), clipped_mean(1.0))   # Abadi et al. 2016, arXiv:1607.00133

@@ -17,7 +17,6 @@ Edge = Callable[[Callable], Callable]
 WORTH = 4e9
 """The numbers to compute from which on the edge is taken: about twice where compiling begins to pay on two cores."""
 
-
 SAVED = 3
 """How many times fewer numbers a traced function computes, at least: it is not fused."""
 

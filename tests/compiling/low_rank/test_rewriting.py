@@ -6,11 +6,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._inductor.decomposition import select_decomp_table
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
 from tests.compiling.low_rank.graphs import formed, gradients, layers
 from vae_fn import random, tree
 from vae_fn.compiling.factorised import trace_factorised
+from vae_fn.compiling.low_rank.rewriting import rewrite
 
 B, M, N = 7, 24, 32
 
@@ -30,6 +33,18 @@ def grads(a):
 
 def flat(g):
     return g.reshape(len(g), -1)
+
+
+def moved_by_a_row(g, a):
+    moved = torch.zeros(M, N)
+    moved[0] = a["v"][0]
+    return ((g - moved) ** 2).sum(0)
+
+
+def doubled_under_a_view(g, a):
+    seen = flat(g)
+    g.mul_(2)
+    return (seen**2).sum(1)
 
 
 FOUND = {
@@ -57,6 +72,10 @@ FOUND = {
     "weighted by a product": lambda g, a: (a["c"] @ flat(g)).reshape(M, N),
     "scaled rows": lambda g, a: ((g * a["v"][:, :1]) ** 2).sum(0),
     "scaled columns": lambda g, a: ((g / a["v"][:1]) ** 2).sum((1, 2)),
+    "scaled by a float64 number": lambda g, a: (g * torch.tensor(0.5, dtype=torch.float64)).sum(0),
+    "moved, over a float64 number": lambda g, a: (((g - a["v"]) / torch.tensor(3.0, dtype=torch.float64)) ** 2).sum(0),
+    "moved by a row that is written into zeros": moved_by_a_row,
+    "doubled in place under a view": doubled_under_a_view,
     "sum with another": lambda g, a: ((g + 2 * grads({**a, "t": a["t"].roll(1, 0)})) ** 2).sum((1, 2)),
 }
 
@@ -75,6 +94,10 @@ LEFT = {
     "in other pieces": lambda g, a: (g.reshape(B, 2, -1) ** 2).sum(2),
     "divided by": lambda g, a: (1 / g).sum(0),
     "doubled": lambda g, a: (g.double() ** 2).sum(0),
+    "summed in bfloat16": lambda g, a: g.sum(0, dtype=torch.bfloat16),
+    "summed in float16": lambda g, a: g.sum(0, dtype=torch.float16),
+    "summed in float64": lambda g, a: g.sum(0, dtype=torch.float64),
+    "mean in bfloat16": lambda g, a: g.mean(0, dtype=torch.bfloat16),
 }
 
 
@@ -129,6 +152,55 @@ def test_float64_many_rows_and_single_examples_stay(change):
     """Rows are too many where the factors are no smaller than the matrices."""
     a = arrays(**change)
     assert trace_factorised(lambda a: (grads(a) ** 2).sum(0), a).rewritten == 0
+
+
+def test_a_float64_number_may_be_an_argument():
+    a, rate = arrays(2), torch.tensor(0.3, dtype=torch.float64)
+
+    def fn(a, rate):
+        g = grads(a) * rate
+        return g.sum(0), (flat(g) ** 2).sum(1), ((g - rate) ** 2).sum(0), (a["c"] @ flat(g)).reshape(M, N)
+
+    traced = trace_factorised(fn, a, rate)
+    assert traced.rewritten == 4
+    for one, other in zip(traced.run(a, rate), fn(a, rate), strict=True):
+        close(one, other)
+
+
+def test_factors_are_read_before_they_are_written_over():
+    a = arrays(1)
+
+    def fn(a):
+        x = a["x"].clone()
+        g = grads({**a, "x": x})
+        x.mul_(2)
+        return (g**2).sum((1, 2)), x
+
+    traced = trace_factorised(fn, a)
+    assert traced.rewritten == 1
+    for one, other in zip(traced.run(a), fn(a), strict=True):
+        close(one, other)
+
+
+@pytest.mark.parametrize("reduce", [moved_by_a_row, doubled_under_a_view])
+def test_graphs_that_write_into_values_stay(reduce):
+    a = arrays(1)
+    module = make_fx(lambda a: reduce(grads(a), a), select_decomp_table(), tracing_mode="fake")(a)
+    assert rewrite(module.graph) == 0
+
+
+def test_results_may_be_copied_into_arguments():
+    a = arrays(1)
+
+    def fn(a):
+        found = (grads(a) ** 2).sum(0)
+        a["w"].copy_(found)
+        return found
+
+    traced = trace_factorised(fn, a)
+    assert traced.rewritten == 1
+    for one, other in zip((traced.run(b := tree.map(torch.clone, a)), b["w"]), (fn(a), a["w"]), strict=True):
+        close(one, other)
 
 
 def test_one_of_the_factors_may_be_the_same_for_all_examples():

@@ -5,8 +5,9 @@ to the layer's output, times its input, once for each row that the example sends
 inner products of the rows alone (Goodfellow 2015, arXiv:1510.01799; Li et al. 2022, arXiv:2110.05679; Bu et al. 2022,
 arXiv:2205.10683), and what is summed over the examples is one matrix product.
 
-Where terms of opposite sign can cancel, or squares leave float32's range, the sums are float64: no reduction loses more
-than the rounding of a float32 gradient does.
+Where terms of opposite sign can cancel, or squares leave float32's range, the sums are float64: no sum loses more than
+the rounding of a float32 gradient does. Scales are multiplied into one factor, in float32: where that alone leaves the
+range, the result does, even if the matrices would not.
 """
 
 from itertools import combinations_with_replacement

@@ -36,13 +36,12 @@ def reduced(node: fx.Node, known: dict[fx.Node, Known]) -> Reduction | None:
         count = size_of(symbol, roles) if node.target is aten.mean.dim else 1
     else:
         return None
-    return None if found is None or value(node).dtype is not torch.float32 else _as(node, found, count)  # type: ignore
-
-
-def _as(node: fx.Node, found: Reduction, count: int) -> Reduction:
-    """The reduction in the node's shape and dtype, over a count."""
     like = value(node)
-    assert like is not None
+    return None if found is None or like is None or like.dtype is not torch.float32 else _as(found, like, count)
+
+
+def _as(found: Reduction, like: Tensor, count: int) -> Reduction:
+    """The reduction in another's shape and dtype, over a count."""
     shape, dtype = tuple(like.shape), like.dtype
 
     def compute(*values: Tensor) -> Tensor:

@@ -135,11 +135,14 @@ def scaled(symbol: Symbol, operand: fx.Node, operation: Callable[[Tensor, Tensor
         return None
 
     def change(x: Factors, operand: Tensor) -> Factors:
-        factor = oriented(symbol, operand)
-        offset = None if x.offset is None else operation(x.offset, factor[0])
+        factor, dtype = (
+            oriented(symbol, operand),
+            x.left.dtype,
+        )  # kept: a number in float64 does not widen a float32 value
+        offset = None if x.offset is None else operation(x.offset, factor[0]).to(dtype)
         if factor.shape[2] > 1:
-            return Factors(x.left, operation(x.right, factor), offset)
-        return Factors(operation(x.left, factor.mT), x.right, offset)
+            return Factors(x.left, operation(x.right, factor).to(dtype), offset)
+        return Factors(operation(x.left, factor.mT).to(dtype), x.right, offset)
 
     return derived(symbol, change, operand)
 
@@ -152,7 +155,7 @@ def moved(symbol: Symbol, operand: fx.Node, sign: float) -> Symbol | None:
         return None
 
     def change(x: Factors, operand: Tensor) -> Factors:
-        offset = sign * oriented(symbol, operand)[0].expand(symbol.sizes[1:])
+        offset = sign * oriented(symbol, operand)[0].expand(symbol.sizes[1:]).to(x.left.dtype)
         return x._replace(offset=offset if x.offset is None else x.offset + offset)
 
     return derived(symbol, change, operand, offset=True)
