@@ -42,7 +42,16 @@ def few_images():
     return Dataset(few, None, few, (28, 28))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
+COMPILES = re.compile(r"^[^#\n]*(?:compiling\.\w+\(|compiled_)", re.MULTILINE)
+PAGES_WITH_CODE = [
+    pytest.param(page, id=page.stem, marks=[pytest.mark.compiled] if any(map(COMPILES.search, blocks(page))) else [])
+    for page in PAGES
+    if blocks(page)
+]
+"""What the package's functions are compiled in runs where they are not checked."""
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_CODE)
 def test_the_code_of_a_page_runs(page, few_images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "load_mnist", lambda: few_images)

@@ -48,7 +48,7 @@ def test_the_interval_of_a_ratio_covers_it_as_often_as_it_says():
     rng, misses, runs = np.random.default_rng(0), 0, 400
     for _ in range(runs):
         after, before = 1.2 * rng.lognormal(0, 0.2, 11), rng.lognormal(0, 0.2, 11)
-        found = ratio_interval(after, before)
+        found = ratio_interval(after.tolist(), before.tolist())
         misses += not found.low <= 1.2 <= found.high
     assert found.level >= LEVEL
     assert misses <= (1 - LEVEL) * runs

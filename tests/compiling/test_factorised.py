@@ -112,7 +112,7 @@ def test_its_source_is_all_that_it_is_made_of(monkeypatch):
     assert {Path(path).stem for path in seen} >= {"factorised", "rewriting", "following", "reducing", "factors"}
 
 
-def test_the_library_of_products_can_be_chosen():
+def test_the_library_of_products_can_be_chosen(fresh_compiler):
     with pytest.raises(ValueError, match="unknown"):
         compile_factorised(torch.sin, gemm="unknown")
 

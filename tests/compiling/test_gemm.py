@@ -109,7 +109,7 @@ def test_the_default_depends_on_the_processor(monkeypatch):
         assert bool(gemm.gemm_options(None)) == (expected == "onednn")
 
 
-def test_an_unknown_way_is_refused():
+def test_an_unknown_way_is_refused(fresh_compiler):
     for backend in ("inductor", "eager"):
         with pytest.raises(ValueError, match="use one of onednn, torch"):
             compile_step(lambda state: (state, state), gemm="mkl", backend=backend)

@@ -119,6 +119,6 @@ def test_a_gradient_of_zero_stays_zero():
 
 def test_what_means_nothing_is_refused():
     with pytest.raises(ValueError, match="positive length, not 0"):
-        per_example.clipped_mean(0)
+        per_example.clipped_mean(0.0)
     with pytest.raises(ValueError, match="give two or more"):
         per_example.variance({"q": torch.ones(1, 2)})

@@ -68,7 +68,7 @@ def _column(name: str, cells: Sequence[str]) -> list[str]:
     return [cell.ljust(width) if name == "row" else cell.rjust(width) for cell in (name, "-" * width, *cells)]
 
 
-def _number(value: float | None, digits: int = 3) -> str:
+def _number(value: int | float | None, digits: int = 3) -> str:
     """So many digits, and no exponent up to a million."""
     if value is None:
         return "-"

@@ -33,7 +33,7 @@ Reduction = Callable[[Params], Any]
 
 
 def per_example(
-    gradient: Gradient, reduce: Reduction, in_dims: int | Sequence[int | None] = 0
+    gradient: Gradient, reduce: Reduction, in_dims: int | Sequence[Tree] = 0
 ) -> Callable[..., tuple[Float[Tensor, " b"], Any]]:
     """The function `(params, *examples) -> (values, reduced)` of the gradients of every example.
 

@@ -101,5 +101,5 @@ def _pairs(a: Float[Tensor, "b r d"], b: Float[Tensor, "b s d"]) -> Float[Tensor
     return (a.unsqueeze(2) * b.unsqueeze(1)).flatten(1, 2)
 
 
-def _moved(value: Tensor, offset: Tensor | None, times: float = 1.0) -> Tensor:
+def _moved(value: Tensor, offset: Tensor | None, times: int = 1) -> Tensor:
     return value if offset is None else value + times * offset
