@@ -29,7 +29,7 @@ def held_numbers(fn: Callable) -> dict[str, Any]:
 
 def _leaves(fn: Callable) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, value in _held(fn, set()):
+    for name, value in _held(fn, {}):
         pairs, _ = pytree.tree_flatten_with_path(value)
         for path, leaf in pairs:
             place = f"{name}{pytree.keystr(path)}"
@@ -41,10 +41,10 @@ def _of_module(name: str, module: nn.Module) -> dict[str, Tensor]:
     return {f"{name}.{path}": leaf for path, leaf in module.state_dict(keep_vars=True).items()}
 
 
-def _held(fn: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _held(fn: Any, seen: dict[int, Any]) -> Iterator[tuple[str, Any]]:
     if id(fn) in seen:
         return
-    seen.add(id(fn))
+    seen[id(fn)] = fn  # alive, or a bound method made for a moment would leave its id to another
     if isinstance(fn, functools.partial):
         yield "partial", (fn.args, fn.keywords)
         yield from _held(fn.func, seen)
