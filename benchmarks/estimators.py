@@ -11,7 +11,6 @@ turn; a ratio is formed within a round, so that the machine's drift cancels.
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, func
 from tqdm import tqdm
+from windows import seconds
 
 from vae_fn import models, random, tree
 from vae_fn.compiling import compile_pure
@@ -114,14 +114,6 @@ def check(one: Params, other: Params) -> float:
     gap = max((a - b).abs().max().item() for a, b in zip(tree.leaves(one), tree.leaves(other), strict=True)) / size
     assert gap < 1e-4, gap
     return gap
-
-
-def seconds(program: Callable[[], Params], calls: int) -> float:
-    """The mean time of a call."""
-    start = time.perf_counter()
-    for _ in range(calls):
-        program()
-    return (time.perf_counter() - start) / calls
 
 
 def compare(library: Callable[[], Params], hand: Callable[[], Params], rounds: int, calls: int) -> dict[str, float]:

@@ -10,7 +10,6 @@ window, in turn; a ratio is formed within a round, so that the machine's drift c
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from tqdm import tqdm
+from windows import seconds
 
 from vae_fn import models, random, tree
 from vae_fn.compiling import compile_factorised, compile_pure
@@ -58,14 +58,6 @@ def gap(found: Tree, right: Tree) -> float:
     """The largest difference of a leaf, relative to its largest entry."""
     pairs = zip(tree.leaves(found), tree.leaves(right), strict=True)
     return max(float((a.double() - b).abs().max() / b.abs().max()) for a, b in pairs)
-
-
-def seconds(program: Callable[[], Any], calls: int) -> float:
-    """The mean time of a call."""
-    start = time.perf_counter()
-    for _ in range(calls):
-        program()
-    return (time.perf_counter() - start) / calls
 
 
 def compare(program: Callable[[], Any], batch: Callable[[], Any], rounds: int, calls: int) -> dict[str, float]:

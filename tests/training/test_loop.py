@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.training.poison import check_equal, donating
 from tests.training.problems import algorithm, images, streams
 from vae_fn import data, tree
-from vae_fn.training import Batch, Info, sgd, step_by_shape
+from vae_fn.training import Batch, Info, loop, sgd, step_by_shape
 from vae_fn.training.batches import Batches
 from vae_fn.training.loop import Hooks, Progress, begin, fit
 from vae_fn.training.skipping import skip_nonfinite
@@ -84,6 +84,26 @@ def test_a_run_can_be_left_and_taken_up_again_anywhere():
 def test_forgetting_what_no_row_has_shown_is_rejected():
     with pytest.raises(AssertionError):
         check_taken_up_again(lambda progress: progress._replace(pending=progress.pending[:0]))
+
+
+@pytest.mark.parametrize(("patience", "expected"), [(math.inf, [1, 2, 4, 3]), (0.0, [1] * 10)])
+def test_stretches_grow_until_they_take_too_long(patience, expected, monkeypatch):
+    """An epoch of ten steps with one row: what a signal waits for is bounded by time, not by the row."""
+    monkeypatch.setattr(loop, "PATIENCE", patience)
+    built, counts = algorithm(), []
+    take = one_by_one(step_by_shape(built), batches(40), streams())
+
+    def advance(state, step, count):
+        counts.append(count)
+        return take(state, step, count)
+
+    fit(advance, start(built), batches(40), epochs=1, log_every=100, hooks=Hooks(), quiet=True)
+    assert counts == expected
+
+
+def test_what_is_pending_lies_where_the_state_does():
+    state = start(algorithm()).state
+    assert begin(state._replace(step=state.step.to("meta"))).pending.device.type == "meta"
 
 
 def test_what_save_raises_ends_the_run():

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from vae_fn.bench.subject import Step, Subject
 from vae_fn.compiling import compile_epoch, compile_step
+from vae_fn.training.stretches import LONGEST
 from vae_fn.types import Tree
 
 Advance = Callable[[Tree, int], Tree]
@@ -17,9 +18,6 @@ Advance = Callable[[Tree, int], Tree]
 
 REFERENCE = "eager"
 """The row that the others are compared with."""
-
-LONGEST = 100
-"""Most steps of a call that takes many."""
 
 
 class Variant(NamedTuple):

@@ -12,9 +12,9 @@ Gemm: TypeAlias = Literal["onednn", "torch"]
 """oneDNN for what is large enough, or torch's own choice for everything."""
 
 ZEN_5 = ("AuthenticAMD", "26")
-"""Vendor and family of the processors on which oneDNN was measured to win: 400 against 190 GFLOP/s of MKL on two cores.
+"""Vendor and family of the processors on which oneDNN was seen to win, by about two, before `vae-fn bench` was there.
 
-On Zen 4 (family 25) the two are equal within a few percent, near the limit of the processor.
+On Zen 4 (family 25) a step is slower with it (benchmarks/README.md).
 """
 
 

@@ -1,13 +1,14 @@
 """`torch.compile` as it is used here: whole graphs of static shapes, or an error."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from vae_fn.compiling.gemm import Gemm, gemm_options
 
-Backend = str | Callable[..., Any]
+Backend: TypeAlias = str | Callable[..., Any]
+"""As in `torch.compile`: a name, or a function of a graph and its inputs."""
 
 
 def compile_pure(
