@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+import vae_fn.bench
+from tests.bench.canned import row
+from tests.cli.benches import MINE
 from tests.cli.workplace import make_workplace
 
 
@@ -35,3 +38,24 @@ def user_code(tmp_path, monkeypatch):
     for name in set(sys.modules) - known:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture
+def mine(user_code):
+    (user_code / "mine.py").write_text(MINE)
+    return user_code
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Times that are made up: eager takes 9 ms, the donated step what is put here."""
+    times = {"donated": [3.0, 3.1, 3.2, 3.3, 3.4]}
+
+    def measure(sources, names, settings, progress):
+        for source in sources:
+            eager = [9.0, 9.1, 9.2, 9.3, 9.4]
+            for name in names:
+                yield row(times.get(name, eager), eager, name) | {"batch": source.batch}
+
+    monkeypatch.setattr(vae_fn.bench, "measure", measure)
+    return times

@@ -1,4 +1,4 @@
-"""`vae-fn bench`: a real run of a step of one's own, what is said of made-up times, and every mistake."""
+"""`vae-fn bench`: a real run of a step of one's own, what is said of made-up times."""
 
 import json
 import re
@@ -7,47 +7,20 @@ import pytest
 import torch
 
 import vae_fn.bench
-from tests.bench.canned import SOURCE, row
+from tests.bench.canned import row
+from tests.cli.benches import bench
 from tests.run.runs import settings, write_images
 from vae_fn import tree
 from vae_fn.bench import Source
 from vae_fn.bench.parity import STEPS, exact_parameters, relative_error
 from vae_fn.bench.purity import check_step
-from vae_fn.cli import benched, timed
+from vae_fn.cli import timed
 from vae_fn.cli.benched import of_user, settings_source
 from vae_fn.cli.main import main
 from vae_fn.errors import UserError
 from vae_fn.run.assemble import assemble
 from vae_fn.run.train import initial_state
 from vae_fn.training import step_by_shape
-
-MINE = """
-import torch
-
-def step(state, x):
-    y = torch.tanh(x @ state["w"])
-    gradient = x.t() @ (y * (1 - y**2)) / len(x)
-    return {"w": state["w"] - 0.1 * gradient}, (y**2).mean()
-
-def make_args(batch=16):
-    generator = torch.Generator().manual_seed(0)
-    return {"w": torch.randn(8, 8, generator=generator)}, torch.randn(batch, 8, generator=generator)
-
-def writes(state, x):
-    state["w"] += 1
-    return {"w": state["w"].clone()}, x
-
-def alone(state, x):
-    return state
-
-def fails(state, x):
-    raise ValueError("no\\nway")
-
-def list_of_args():
-    return [1]
-
-number = 3
-"""
 
 COLUMNS = {
     *("name", "precision", "device", "batch", "samples", "members", "compile_cold_s", "compile_warm_s"),
@@ -56,31 +29,6 @@ COLUMNS = {
     *("ratio_to_limit", "peak_mb", "process_peak_mb", "graph_breaks", "recompiles", "graphs", "kernels"),
     *("extern_calls", "overhead_us", "parity", "instructions", "notes", "steps_per_window", "windows_ms"),
 }
-
-
-@pytest.fixture
-def mine(user_code):
-    (user_code / "mine.py").write_text(MINE)
-    return user_code
-
-
-@pytest.fixture
-def measured(monkeypatch):
-    """Times that are made up: eager takes 9 ms, the donated step what is put here."""
-    times = {"donated": [3.0, 3.1, 3.2, 3.3, 3.4]}
-
-    def measure(sources, names, settings, progress):
-        for source in sources:
-            eager = [9.0, 9.1, 9.2, 9.3, 9.4]
-            for name in names:
-                yield row(times.get(name, eager), eager, name) | {"batch": source.batch}
-
-    monkeypatch.setattr(vae_fn.bench, "measure", measure)
-    return times
-
-
-def bench(*more, rows="eager,donated"):
-    return main(["bench", "--rows", rows, *map(str, more)])
 
 
 def test_a_real_run(mine, capsys):
@@ -276,63 +224,3 @@ def test_two_files_are_compared(measured, tmp_path, capsys):
 def test_rows_are_listed(capsys):
     assert main(["bench", "--list-rows"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [*vae_fn.bench.VARIANTS]
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        ("--rows eagre", "there is no row 'eagre'. Did you mean eager?"),
-        ("--rows ,", "--rows takes names with commas between"),
-        ("--windows 4", "windows must be 5 or more, and at most 10,000, not 4"),
-        ("--steps 0", "steps must be positive"),
-        ("--batch-sizes 1,x", "batch_sizes are positive numbers with commas between, not '1,x'"),
-        ("--no-compile", "--no-compile is no option of a bench: use --rows, which names the ways to run the step"),
-        ("--batch-size 3", "--batch-size is no option of a bench: use --batch-sizes"),
-        ("--runs-dir x", "--runs-dir is no option of a bench: use nothing: there is no run"),
-        ("--figure out.pdf", "figure must end in .png or .svg"),
-        ("--json nowhere/out.json", "json must be a file in an existing folder"),
-        ("--artifacts .", "artifacts must be a new folder in one that exists, not ."),
-        ("--at-most 2", "give it by --against FILE"),
-        ("--against none.json", "none.json: No such file or directory: give a file that --json wrote"),
-        ("--against mine.py", "mine.py is no JSON: give a file that --json wrote"),
-        ("--against no_table.json", "no_table.json is no table of a bench"),
-        ("--compare mine.py", "--compare takes a path and a path, not 'mine.py'"),
-        ("tutoral", "unknown preset 'tutoral'. Did you mean tutorial?"),
-        ("--data nothing.npy --rows eager", "nothing.npy"),
-        ("mine.py:step", "mine.py:step needs a state and inputs: name a function that returns them by --args"),
-        ("mine.py:step --args mine.py:make_args --rows bfloat16", "the row 'bfloat16' changes precision of a preset"),
-        ("mine.py:step --args mine.py:make_args --latents 3", "unknown option '--latents'"),
-    ],
-)
-def test_a_mistake_is_one_line(args, message, mine, capsys):
-    (mine / "no_table.json").write_text("{}")
-    assert main(["bench", *args.split(), "--quiet"]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("vae-fn bench: error: ")
-    assert message in told.err
-    assert told.err.count("\n") == 1
-
-
-def test_without_a_compiler_only_eager_steps_are_timed(measured, monkeypatch, capsys):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert bench() == 2
-    assert "there is no C++ compiler: install g++, or use --rows eager" in capsys.readouterr().err
-    assert bench(rows="eager") == 0
-
-
-def test_a_row_for_another_device_is_refused(measured, monkeypatch, capsys):
-    monkeypatch.setitem(vae_fn.bench.VARIANTS, "gpu", vae_fn.bench.VARIANTS["eager"]._replace(only="cuda"))
-    assert bench(rows="gpu") == 2
-    assert "the row 'gpu' is for cuda, not for cpu: leave it out" in capsys.readouterr().err
-
-
-def test_want_of_memory_in_another_process_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(benched, "settings_source", lambda config: SOURCE)
-    monkeypatch.setattr(vae_fn.bench.measuring, "call", _no_memory)
-    assert bench("--quiet", rows="eager") == 2
-    assert capsys.readouterr().err == ("vae-fn bench: error: it does not fit into memory: choose smaller sizes\n")
-
-
-def _no_memory(*args):
-    raise RuntimeError("Traceback ...\nRuntimeError: DefaultCPUAllocator: can't allocate memory")

@@ -1,0 +1,69 @@
+"""Every mistake at `vae-fn bench` is one line that says what to do."""
+
+import pytest
+
+import vae_fn.bench
+from tests.bench.canned import SOURCE
+from tests.cli.benches import bench
+from vae_fn.cli import benched
+from vae_fn.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("--rows eagre", "there is no row 'eagre'. Did you mean eager?"),
+        ("--rows ,", "--rows takes names with commas between"),
+        ("--windows 4", "windows must be 5 or more, and at most 10,000, not 4"),
+        ("--steps 0", "steps must be positive"),
+        ("--batch-sizes 1,x", "batch_sizes are positive numbers with commas between, not '1,x'"),
+        ("--no-compile", "--no-compile is no option of a bench: use --rows, which names the ways to run the step"),
+        ("--batch-size 3", "--batch-size is no option of a bench: use --batch-sizes"),
+        ("--runs-dir x", "--runs-dir is no option of a bench: use nothing: there is no run"),
+        ("--figure out.pdf", "figure must end in .png or .svg"),
+        ("--json nowhere/out.json", "json must be a file in an existing folder"),
+        ("--artifacts .", "artifacts must be a new folder in one that exists, not ."),
+        ("--at-most 2", "give it by --against FILE"),
+        ("--against none.json", "none.json: No such file or directory: give a file that --json wrote"),
+        ("--against mine.py", "mine.py is no JSON: give a file that --json wrote"),
+        ("--against no_table.json", "no_table.json is no table of a bench"),
+        ("--compare mine.py", "--compare takes a path and a path, not 'mine.py'"),
+        ("tutoral", "unknown preset 'tutoral'. Did you mean tutorial?"),
+        ("--data nothing.npy --rows eager", "nothing.npy"),
+        ("mine.py:step", "mine.py:step needs a state and inputs: name a function that returns them by --args"),
+        ("mine.py:step --args mine.py:make_args --rows bfloat16", "the row 'bfloat16' changes precision of a preset"),
+        ("mine.py:step --args mine.py:make_args --latents 3", "unknown option '--latents'"),
+    ],
+)
+def test_a_mistake_is_one_line(args, message, mine, capsys):
+    (mine / "no_table.json").write_text("{}")
+    assert main(["bench", *args.split(), "--quiet"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("vae-fn bench: error: ")
+    assert message in told.err
+    assert told.err.count("\n") == 1
+
+
+def test_without_a_compiler_only_eager_steps_are_timed(measured, monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert bench() == 2
+    assert "there is no C++ compiler: install g++, or use --rows eager" in capsys.readouterr().err
+    assert bench(rows="eager") == 0
+
+
+def test_a_row_for_another_device_is_refused(measured, monkeypatch, capsys):
+    monkeypatch.setitem(vae_fn.bench.VARIANTS, "gpu", vae_fn.bench.VARIANTS["eager"]._replace(only="cuda"))
+    assert bench(rows="gpu") == 2
+    assert "the row 'gpu' is for cuda, not for cpu: leave it out" in capsys.readouterr().err
+
+
+def test_want_of_memory_in_another_process_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(benched, "settings_source", lambda config: SOURCE)
+    monkeypatch.setattr(vae_fn.bench.measuring, "call", _no_memory)
+    assert bench("--quiet", rows="eager") == 2
+    assert capsys.readouterr().err == ("vae-fn bench: error: it does not fit into memory: choose smaller sizes\n")
+
+
+def _no_memory(*args):
+    raise RuntimeError("Traceback ...\nRuntimeError: DefaultCPUAllocator: can't allocate memory")
