@@ -82,5 +82,8 @@ def shapes_of(fn: Callable[..., Tree], *args: Tree) -> Tree:
 
     Nothing is computed: this is how the shape of a posterior, hence of its noise, is known without running a network.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv  # slow to import, and here it is needed anyway
+
+    # With an environment for shapes that depend on values a loop operator is followed once.
+    with FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True):
         return fn(*args)

@@ -112,6 +112,12 @@ MISTAKES = [
     ("train --keep-last 0", "vae-fn train: error: keep_last must be positive and finite, not 0"),
     ("train --checkpoint-every -1", "vae-fn train: error: checkpoint_every must be 0 or more and finite, not -1"),
     ("train --key -1", "vae-fn train: error: key must be 0 or more and finite, not -1"),
+    ("train --microbatch -1", "vae-fn train: error: microbatch must be 0 or more and finite, not -1"),
+    (
+        "train bernoulli-200 --estimator nvil --microbatch 25",
+        "vae-fn train: error: the nvil estimator learns from whole batches: use --microbatch 0 and, to save memory, a "
+        "smaller --batch-size",
+    ),
     (
         "train --warmup-steps 10",
         "vae-fn train: error: warmup_steps does nothing with a constant schedule: use --schedule warmup-cosine",

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tests.run.runs import write_images
-from vae_fn import tree
+from vae_fn import models, random, tree
+from vae_fn.gradients import elbo_sampled_problem
 from vae_fn.gradients.estimators import CATALOGUE
 from vae_fn.run.assemble import assemble, make_data
 from vae_fn.run.checks import ConfigError
@@ -76,9 +77,15 @@ def test_the_validation_split_and_the_fixed_binarisation_do_not_depend_on_the_ru
         assert torch.equal(torch.as_tensor(a), torch.as_tensor(b))
 
 
+def stateful(estimator):
+    vae = models.bernoulli_latents(2, (), 4) if estimator.latents == "discrete" else models.tutorial(2, 8, 4)
+    params = vae.init(random.key(0))
+    return bool(tree.leaves(estimator.init(elbo_sampled_problem(vae, torch.zeros(3, 4)), params)))
+
+
 def test_settings_and_estimators_agree_on_what_needs_what():
     made = {name: entry.make() for name, entry in CATALOGUE.items()}
-    known = {name: Traits(e.latents, e.min_samples, e.importance_weighted) for name, e in made.items()}
+    known = {name: Traits(e.latents, e.min_samples, e.importance_weighted, stateful(e)) for name, e in made.items()}
     assert known == TRAITS
     assert [*TRAITS] == [*get_args(Estimator)] == [*CATALOGUE]
 

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 from torch._higher_order_ops.while_loop import while_loop, while_loop_op
-from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from vae_fn import tree
 from vae_fn.compiling.gemm import Gemm
@@ -78,7 +77,7 @@ def _blank(step: Step, longest: int, state: Tree, inputs: tuple[Any, ...]) -> Tr
     """Room for what so many steps report."""
     try:
         _, info = tree.shapes_of(step, state, *inputs)
-    except DataDependentOutputException:  # the compiler says what breaks the graph
+    except RuntimeError:  # it looks at values, and the compiler says what breaks the graph
         _, info = step(state, *inputs)
     return tree.map(lambda leaf: torch.zeros(longest, *leaf.shape, dtype=leaf.dtype, device=leaf.device), info)
 

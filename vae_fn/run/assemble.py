@@ -155,6 +155,7 @@ def make_algorithm(
         samples=config.samples,
         beta=None if config.beta == 1 and not config.kl_warmup else beta,
         clip_norm=config.clip_norm or float("inf"),
+        microbatch=config.microbatch or None,
     )
     return skip_nonfinite(algorithm) if config.skip_nonfinite else algorithm
 

@@ -42,7 +42,7 @@ def check_ranges(config: Any) -> None:
     )
     not_negative = (
         *("warmup_steps", "weight_decay", "clip_norm", "beta", "kl_warmup", "free_bits", "key"),
-        *("held_out", "checkpoint_every", "hidden"),
+        *("held_out", "checkpoint_every", "hidden", "microbatch"),
     )
     if config.latent_family == "normal" and (config.hidden % 8 or not 8 <= config.hidden <= LARGEST["hidden"]):
         raise ConfigError(
@@ -100,6 +100,11 @@ def check_combinations(config: Any) -> None:
     if config.samples < traits.fewest:
         raise ConfigError(
             f"the {config.estimator} estimator compares each sample with the others: use --samples 2 or more"
+        )
+    if config.microbatch and traits.stateful:
+        raise ConfigError(
+            f"the {config.estimator} estimator learns from whole batches: use --microbatch 0 and, to save memory, a "
+            "smaller --batch-size"
         )
     if config.beta == 0 and (config.kl_warmup or config.free_bits):
         raise ConfigError("with beta 0 there is no KL term for kl_warmup or free_bits to act on: use a positive --beta")

@@ -22,7 +22,7 @@ Preset = Literal["tutorial", "quick", "bernoulli-200", "bernoulli-2x200", "categ
 DATA_NAMES = ("mnist", "fashion-mnist", "kmnist", "emnist")
 """Data sets that have a name; anything else is a path."""
 
-LATER = ("latent_family", "classes", "precision")
+LATER = ("latent_family", "classes", "precision", "microbatch")
 """Settings that old runs do not have: their defaults are what those runs did."""
 
 _CONVERT: Mapping[Any, Callable[[Any], Any]] = {Path: Path, float: float}
@@ -83,6 +83,9 @@ class TrainConfig:
     """Noise draws per test image in the result; the curve of each epoch takes one."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What the networks compute in while training; parameters, heads and losses are float32, and so is evaluation."""
+    microbatch: int = 0
+    """Images that pass through the networks at a time; the gradient is summed over the batch: less memory, the same
+    numbers to rounding. 0 takes the whole batch."""
     compile: bool = True
     """Compile the training step (a minute at the start the first time, seconds later on; then faster steps)."""
     device: str = "cpu"

@@ -10,11 +10,13 @@ class Traits(NamedTuple):
         latents: which it takes: continuous, discrete or any.
         fewest: samples with which it is defined.
         weighted: whether it weighs samples by importance.
+        stateful: whether it has a state that it learns from batches.
     """
 
     latents: Literal["continuous", "discrete", "any"]
     fewest: int = 1
     weighted: bool = False
+    stateful: bool = False
 
 
 Estimator = Literal[
@@ -31,9 +33,9 @@ TRAITS: dict[str, Traits] = {
     "antithetic": Traits("continuous", fewest=2),
     "measure-valued": Traits("any"),
     "reinforce": Traits("any"),
-    "reinforce-moving-average": Traits("any"),
-    "reinforce-optimal": Traits("any"),
-    "nvil": Traits("any"),
+    "reinforce-moving-average": Traits("any", stateful=True),
+    "reinforce-optimal": Traits("any", stateful=True),
+    "nvil": Traits("any", stateful=True),
     "rloo": Traits("any", fewest=2),
     "iwae": Traits("continuous", weighted=True),
     "stl-iwae": Traits("continuous", weighted=True),
@@ -43,8 +45,8 @@ TRAITS: dict[str, Traits] = {
     "rws": Traits("any", weighted=True),
     "arm": Traits("discrete"),
     "disarm": Traits("discrete"),
-    "rebar": Traits("discrete"),
-    "relax": Traits("discrete"),
+    "rebar": Traits("discrete", stateful=True),
+    "relax": Traits("discrete", stateful=True),
     "gumbel-softmax": Traits("discrete"),
     "straight-through": Traits("discrete"),
     "st-gumbel": Traits("discrete"),

@@ -15,9 +15,9 @@ from vae_fn.run.metrics import keep_rows
 from vae_fn.run.train import beginning, carry_on, initial_state
 from vae_fn.training.loop import Progress, begin
 
-FREE = ("data", "tensorboard", "checkpoint_every", "keep_last", "keep_best", "compile", "device")
-"""Settings that may differ in a resumed run: `data` may lie elsewhere, for its checksum is compared; `compile` and
-`device` change the numbers by rounding."""
+FREE = ("data", "tensorboard", "checkpoint_every", "keep_last", "keep_best", "microbatch", "compile", "device")
+"""Settings that may differ in a resumed run: `data` may lie elsewhere, for its checksum is compared; `microbatch`,
+`compile` and `device` change the numbers by rounding."""
 
 
 def resume(place: Path, config: TrainConfig, *, exact: bool = False, quiet: bool = False) -> Path:

@@ -1,7 +1,7 @@
 """The training step: a pure function from state, batch and noise to state.
 
-The data's way: uint8 pixels -> targets in [0, 1] -> a `Problem` -> an estimator's value and gradient per batch ->
-the loss's mean gradient, clipped -> the optimizer.
+The data's way: uint8 pixels -> targets in [0, 1] -> a `Problem` -> an estimator's values and gradient, summed over the
+batch -> the loss's mean gradient, clipped -> the optimizer.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from vae_fn.optimization.optimizers import Optimizer
 from vae_fn.optimization.schedules import Schedule
 from vae_fn.random import Streams
 from vae_fn.training.clipping import clip_by_global_norm
+from vae_fn.training.microbatches import Sliceable, check_sliceable, sum_over_slices
 from vae_fn.types import Context, Key, Params, Pixels, Shape, Tree
 
 Pose = Callable[[VAE, Tensor, Context, float | Tensor], Problem]
@@ -55,6 +56,15 @@ class Info(NamedTuple):
     grad_norm: Float[Tensor, ""]
 
 
+class Totals(NamedTuple):
+    """Sums over the examples of a batch: the objective, its gradient, and its terms, each a mean over the samples."""
+
+    grads: Params
+    objective: Float[Tensor, ""]
+    reconstruction: Float[Tensor, ""]
+    kl: Float[Tensor, ""]
+
+
 Run: TypeAlias = Callable[[State, Batch, Streams], tuple[State, Info]]
 """A step that draws its own noise, as from `step_by_shape`."""
 
@@ -67,7 +77,7 @@ class Algorithm(NamedTuple):
         noise_like: `noise_like(batch)` gives the noise specifications of a step on a batch of these shapes, under the
             names of the streams that they are drawn from.
         targets: `targets(batch, noise)`: what the batch's pixels become, `(b, d)` in [0, 1].
-        estimate: `estimate(state, batch, noise)`: the objective and its gradient, which the step descends and clips.
+        estimate: `estimate(state, batch, noise)`: the objective and its gradient, of the whole batch at once.
         step: `step(state, batch, noise) -> (state, info)`.
     """
 
@@ -88,6 +98,7 @@ def make_step(
     samples: int = 1,
     beta: Schedule | None = None,
     clip_norm: float = float("inf"),
+    microbatch: int | None = None,
 ) -> Algorithm:
     """The training algorithm of a model, a problem, an estimator and an optimizer.
 
@@ -100,11 +111,16 @@ def make_step(
         samples: K, posterior samples per example.
         beta: weight of the KL as a function of the step; None is the number 1.
         clip_norm: largest norm of the batch's mean gradient; infinity never clips.
+        microbatch: examples that pass through the networks at a time, None for the whole batch. Memory grows with them
+            and not with the batch; the numbers stay, to rounding.
 
     Raises:
-        ValueError: the estimator weighs samples by importance and the targets are grey; or, from `init` and
-            `noise_like`, it does not suit the problem or the number of samples.
+        ValueError: the estimator weighs samples by importance and the targets are grey, or `microbatch` is not
+            positive; or, from `init` and `noise_like`, the estimator does not suit the problem, the number of samples
+            or micro-batches.
     """
+    if microbatch is not None and microbatch < 1:
+        raise ValueError(f"microbatch counts examples, 1 or more, not {microbatch}: None takes the whole batch")
     if estimator.importance_weighted and not binarisation.binary:
         raise ValueError(
             f"{estimator.name} weighs samples by p(x | z), which grey pixels under a Bernoulli do not have: "
@@ -116,32 +132,51 @@ def make_step(
 
     def init(key: Key, batch: Batch) -> State:
         problem, params = blank(key, batch)
-        step = torch.zeros((), dtype=torch.int64, device=key.device)
-        return State(params, optimizer.init(params), estimator.init(problem, params), step)
+        step, own = torch.zeros((), dtype=torch.int64, device=key.device), estimator.init(problem, params)
+        if microbatch is not None and tree.leaves(own):
+            raise ValueError(f"{estimator.name} has a state that it learns from whole batches: leave microbatch out")
+        return State(params, optimizer.init(params), own, step)
 
     def noise_like(batch: Batch) -> dict[str, Tree]:
         def posterior_noise(key: Key) -> Tree:
             return estimator.noise_like(*blank(key, batch), samples)
 
         posterior = tree.shapes_of(posterior_noise, random.key(0, batch.pixels.device))
+        if microbatch is not None:
+            check_sliceable(estimator.name, posterior, len(batch.pixels))
         return {"noise": posterior, "binarise": binarisation.noise_like(tuple(batch.pixels.shape))}
 
     def targets(batch: Batch, noise: dict[str, Tree]) -> Tensor:
         return binarisation.apply(batch.pixels, noise["binarise"])
 
     def estimate(state: State, batch: Batch, noise: dict[str, Tree]) -> Estimate:
-        wide = torch.promote_types(tree.leaves(state.params)[0].dtype, torch.float32)
+        wide = _wide(state.params)
         weight = 1.0 if beta is None else beta(state.step).to(wide)
         problem = pose(vae, targets(batch, noise).to(wide), batch.context, weight)
         return estimator.estimate(problem, state.params, noise["noise"], state.estimator)
 
-    def step(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[State, Info]:
+    def total(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[Totals, Tree]:
         estimated = estimate(state, batch, noise)
-        ascent = tree.scale(estimated.grads, 1 / estimated.value.numel())
-        clipped, norm = clip_by_global_norm(tree.scale(ascent, -1.0), clip_norm)
+        return _totals(vae, state.params, batch.context, estimated), estimated.state
+
+    def total_by_slices(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[Totals, Tree]:
+        def of_slice(inputs: Sliceable) -> Totals:
+            (batch, binarise), posterior = inputs
+            return total(state, batch, {"noise": posterior, "binarise": binarise})[0]
+
+        assert microbatch is not None
+        inputs = ((batch, noise["binarise"]), noise["noise"])
+        return sum_over_slices(of_slice, inputs, microbatch, _no_totals(state.params)), state.estimator
+
+    summed = total if microbatch is None else total_by_slices
+
+    def step(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[State, Info]:
+        totals, estimator_state = summed(state, batch, noise)
+        mean = tree.scale(totals, 1 / len(batch.pixels))
+        clipped, norm = clip_by_global_norm(tree.scale(mean.grads, -1.0), clip_norm)
         params, optimizer_state = optimizer.update(clipped, state.optimizer, state.params)
-        info = _info(vae, state.params, batch.context, estimated, norm)
-        return State(params, optimizer_state, estimated.state, state.step + 1), info
+        info = Info(-mean.objective, mean.reconstruction - mean.kl, mean.reconstruction, mean.kl, norm)
+        return State(params, optimizer_state, estimator_state, state.step + 1), info
 
     return Algorithm(init, noise_like, targets, estimate, step)
 
@@ -188,9 +223,18 @@ def _keyed(specs: dict[str, Tree]) -> Callable[..., tuple[State, Info]]:
     return keyed
 
 
-def _info(vae: VAE, params: Params, context: Context, estimate: Estimate, norm: Tensor) -> Info:
+def _totals(vae: VAE, params: Params, context: Context, estimate: Estimate) -> Totals:
     q, p, seen = estimate.info.posterior, vae.prior(params, context), estimate.info
-    reconstruction = seen.f.mean()
     ratio = seen.log_ratio
-    divergence = (ratio if isinstance(ratio, Tensor) and not has_closed_form(q, p) else kl(q, p)).mean()
-    return Info(-estimate.value.mean(), reconstruction - divergence, reconstruction, divergence, norm)
+    divergence = ratio.mean(0) if isinstance(ratio, Tensor) and not has_closed_form(q, p) else kl(q, p)
+    return Totals(estimate.grads, estimate.value.sum(), seen.f.mean(0).sum(), divergence.sum())
+
+
+def _no_totals(params: Params) -> Totals:
+    zero = torch.zeros((), dtype=_wide(params), device=tree.leaves(params)[0].device)
+    return Totals(tree.zeros_like(params), zero, zero.clone(), zero.clone())
+
+
+def _wide(params: Params) -> torch.dtype:
+    """What losses are computed in."""
+    return torch.promote_types(tree.leaves(params)[0].dtype, torch.float32)
