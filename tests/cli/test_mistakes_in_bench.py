@@ -62,7 +62,10 @@ def test_want_of_memory_in_another_process_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(benched, "settings_source", lambda config: SOURCE)
     monkeypatch.setattr(vae_fn.bench.measuring, "call", _no_memory)
     assert bench("--quiet", rows="eager") == 2
-    assert capsys.readouterr().err == ("vae-fn bench: error: it does not fit into memory: choose smaller sizes\n")
+    assert capsys.readouterr().err == (
+        "vae-fn bench: error: it does not fit into memory: use smaller --batch-sizes, or with a preset --microbatch 16 "
+        "or less\n"
+    )
 
 
 def _no_memory(*args):

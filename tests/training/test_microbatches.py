@@ -9,6 +9,7 @@ from tests.models.toys import bernoulli_vae
 from tests.training.problems import PIXELS, algorithm, double, images, small_vae, streams
 from tests.training.test_conditional import conditional_vae
 from vae_fn import compiling, data, gradients, models, tree
+from vae_fn.bench.memory import peak_bytes
 from vae_fn.gradients.estimators import CATALOGUE
 from vae_fn.run.estimators import TRAITS
 from vae_fn.training import Batch, microbatches, sgd
@@ -132,6 +133,25 @@ def test_noise_that_has_no_examples_behind_its_samples_is_refused():
 def test_a_microbatch_of_none_is_refused(microbatch):
     with pytest.raises(ValueError, match="1 or more"):
         built(microbatch=microbatch)
+
+
+def peak(microbatch):
+    """The memory of a step on 2,000 examples with 64 samples each."""
+    step, batch = built(samples=64, microbatch=microbatch), Batch(images(2_000))
+    state = step.init(streams().init, batch)
+    noise = draw_noise(streams(), state.step, step.noise_like(batch), torch.float32)
+    step.step(state, batch, noise)
+    found = peak_bytes(lambda: step.step(state, batch, noise), 0, torch.device("cpu"))
+    if found is None:
+        pytest.skip("this system does not tell a process's peak memory")
+    return found
+
+
+def test_memory_follows_the_option():
+    whole, half, little = (peak(microbatch) for microbatch in (None, 1_000, 50))
+    assert whole > 20e6
+    assert half < 0.7 * whole
+    assert little < 0.25 * whole
 
 
 def test_shapes_are_known_without_computing():

@@ -22,6 +22,7 @@ from vae_fn.cli import (
 )
 from vae_fn.cli.parse import UsageError, did_you_mean
 from vae_fn.errors import UserError
+from vae_fn.run.faults import lacks_memory
 from vae_fn.run.interrupts import Interrupted
 
 COMMANDS = {
@@ -39,8 +40,11 @@ COMMANDS = {
     "bench": bench,
 }
 
-NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
-"""What a RuntimeError of torch says where there is not enough."""
+SMALLER = {
+    "train": "use --microbatch 16 or less, or a smaller --batch-size",
+    "bench": "use smaller --batch-sizes, or with a preset --microbatch 16 or less",
+}
+"""What to do where there is not enough memory, by command; of the others, choose smaller sizes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,10 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = None  # whoever read the output is gone: nothing is left to flush
         return 1
     except (Exception, KeyboardInterrupt) as fault:
-        message, status = _in_words(fault)
+        command = args[0] if args and args[0] in COMMANDS else ""
+        message, status = _in_words(fault, command)
         if debug or message is None:
             raise
-        prog = f"vae-fn {args[0]}" if args and args[0] in COMMANDS else "vae-fn"
+        prog = f"vae-fn {command}".strip()
         print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
         return status
 
@@ -84,7 +89,7 @@ def _run(args: Sequence[str]) -> int:
     return 0
 
 
-def _in_words(fault: BaseException) -> tuple[str | None, int]:
+def _in_words(fault: BaseException, command: str) -> tuple[str | None, int]:
     """A fault in one line, and the exit status; None for a fault of the program, which keeps its traceback."""
     if isinstance(fault, UserError):
         return f"error: {fault}", 2
@@ -95,16 +100,9 @@ def _in_words(fault: BaseException) -> tuple[str | None, int]:
     if isinstance(fault, OSError) and fault.strerror:
         where = f"{fault.filename}: " if fault.filename else ""
         return f"error: {where}{fault.strerror}: free some space or choose another place", 2
-    if _is_lack_of_memory(fault):
-        return "error: it does not fit into memory: choose smaller sizes", 2
+    if lacks_memory(fault):
+        return f"error: it does not fit into memory: {SMALLER.get(command, 'choose smaller sizes')}", 2
     return None, 1
-
-
-def _is_lack_of_memory(fault: BaseException) -> bool:
-    """Whether it says so: torch has a class for it, which is known by its name as torch may not be here, and words."""
-    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(fault, RuntimeError) and any(words in str(fault) for words in NO_MEMORY)
 
 
 def _overview() -> str:

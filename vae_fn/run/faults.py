@@ -1,0 +1,65 @@
+"""What a machine lacks for a training step, known by the words of torch, and what to do about it."""
+
+import errno
+import os
+import tempfile
+
+from vae_fn.run.checks import ConfigError
+from vae_fn.run.config import TrainConfig
+from vae_fn.run.estimators import TRAITS
+
+NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+"""What a RuntimeError of torch says where there is not enough."""
+
+
+def lacks_memory(fault: BaseException) -> bool:
+    """Whether it says so: torch has a class for it, which is known by its name as torch may not be here, and words."""
+    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(fault, RuntimeError) and any(words in str(fault) for words in NO_MEMORY)
+
+
+def in_a_line(fault: BaseException, config: TrainConfig, go_on: str) -> str | None:
+    """A fault of a run's step, and what to do about it; None for a fault of the program.
+
+    Args:
+        fault: what a step raised.
+        config: the settings of the run.
+        go_on: how the run is taken up: a sentence to which options can be added.
+    """
+    if lacks_memory(fault):
+        return f"the step does not fit into memory: {_smaller(config, go_on)}"
+    if type(fault).__name__ != "InductorError":  # which only exists where something is compiled
+        return None
+    return f"the step cannot be compiled ({str(fault).splitlines()[0]}); {go_on} --no-compile"
+
+
+def check_cache(config: TrainConfig) -> None:
+    """Write into the folder in which torch keeps what it compiles.
+
+    Raises:
+        ConfigError: nothing can be written there.
+    """
+    if not config.compile:
+        return
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    place = os.environ.get("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())
+    try:
+        os.makedirs(place, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as fault:
+        reason = "it is no folder" if fault.errno in (errno.EEXIST, errno.ENOTDIR) else fault.strerror
+        raise ConfigError(
+            f"what is compiled cannot be kept in {place} ({reason}): name another folder in TORCHINDUCTOR_CACHE_DIR, "
+            "or use --no-compile"
+        ) from fault
+
+
+def _smaller(config: TrainConfig, go_on: str) -> str:
+    anew = "train anew with a smaller --batch-size or fewer --samples"
+    size = min(config.microbatch or config.batch_size, config.batch_size)
+    if size == 1 or TRAITS[config.estimator].stateful:
+        return anew
+    return f"{go_on} --microbatch {max(1, size // 4)}, or {anew}"
