@@ -78,7 +78,7 @@ def many_at_once(algorithm: Algorithm, images: Tensor, sizes: Task, **settings: 
         batch = Batch(images[order[first + torch.arange(sizes.batch)]])
         return algorithm.step(state, batch, draw_noise(streams, state.step, specs, torch.float32))
 
-    many = compiling.compile_epoch(step, longest=sizes.chunk, **settings)
+    many = compiling.compile_epoch(step, **settings)
     room = torch.zeros(sizes.chunk, sizes.batch, dtype=torch.int64)
 
     def advance(state: State, rows: Tensor) -> tuple[State, list[Tensor]]:

@@ -193,7 +193,7 @@ def test_a_compiled_epoch_loops_over_slices_in_its_loop_over_steps(fresh_compile
     for _ in range(3):
         expected, info = step(expected, batch, keys, whole.step)
         infos.append(torch.stack(info))
-    state, found = compiling.compile_epoch(step, longest=4)(state, 3, batch, keys)
+    state, found = compiling.compile_epoch(step)(state, 3, batch, keys)
     torch.testing.assert_close(torch.stack(found, -1), torch.stack(infos), rtol=1e-4, atol=1e-5)
     for one, other in zip(tree.leaves(state), tree.leaves(expected), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

@@ -85,7 +85,7 @@ VARIANTS: dict[str, Variant] = {
     ),
     "epoch": Variant(
         f"donated, up to {LONGEST} steps a call, products by the default of the processor",
-        many_at_once(partial(compile_epoch, longest=LONGEST)),
+        many_at_once(compile_epoch),
     ),
     "bfloat16": Variant(
         "donated, networks in bfloat16, parameters, heads and losses as they were",

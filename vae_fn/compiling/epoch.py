@@ -1,107 +1,78 @@
-"""Many steps in one call: one step is compiled, however many are taken."""
+"""Many steps in one call: a program of one step, called again and again without asking anew what it was made for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
-from torch._higher_order_ops.while_loop import while_loop, while_loop_op
+from torch.utils import _pytree as pytree
 
 from vae_fn import tree
 from vae_fn.compiling.gemm import Gemm
 from vae_fn.compiling.pure import Backend
-from vae_fn.compiling.step import compile_step, computed
+from vae_fn.compiling.step import compile_step
 from vae_fn.types import Tree
 
 Step = Callable[..., tuple[Tree, Tree]]
 
 
 def compile_epoch(
-    step: Step, *, longest: int, donate: bool = True, gemm: Gemm | None = None, backend: Backend = "inductor"
+    step: Step, *, longest: int = 0, donate: bool = True, gemm: Gemm | None = None, backend: Backend = "inductor"
 ) -> Callable[..., tuple[Tree, Tree]]:
-    """Compile the repetition of a step as one graph: `(state, count, *inputs) -> (state, infos)`.
+    """Compile a step to be repeated: `(state, count, *inputs) -> (state, infos)`.
 
     The numbers are those of `count` single steps, to the bit. The inputs are the same in all of them: what differs from
     step to step, such as the batch and the noise, follows from the state, which counts the steps.
 
+    One step is compiled, once for every form of the arguments: structure, shapes, strides, dtypes, devices, and the
+    values of what is no tensor. That is looked at once a call. `torch.compile` by itself asks at every step whether all
+    that the step reaches is still as it was, which takes a twelfth of a small step's time (benchmarks/NOTES.md). So
+    what the step closes over must stay: tensors there are read at every step, everything else when it is compiled.
+
     Args:
         step: a pure step `(state, *inputs) -> (state, info)`, as for `compile_step`.
-        longest: the most steps of a call. Any count up to it runs the same program.
         donate: as in `compile_step`.
         gemm: as in `compile_pure`.
         backend: as in `compile_pure`.
 
     Returns:
         A function of a state, the number of steps and the inputs. Every leaf of `infos` has the steps in front. It
-        raises a `ValueError` if the number is not in 1 to `longest`, or two tensors share memory.
+        raises a `ValueError` if the number is not positive, or two tensors share memory.
     """
-    options = _kept_on_disk() if backend == "inductor" else None
-    compiled = compile_step(_repeated(step), donate=donate, gemm=gemm, backend=backend, options=options)
-    blanks: dict[Any, Tree] = {}
+    programs: dict[Hashable, Step] = {}
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
-        if not 1 <= count <= longest:
-            raise ValueError(f"{count} steps asked for in one call: this program takes 1 to {longest}")
-        tensors = [leaf for leaf in tree.leaves((state, inputs)) if isinstance(leaf, Tensor)]
-        _refuse_shared(tensors)
-        form = tuple((leaf.shape, leaf.dtype, leaf.device) for leaf in tensors)
-        if form not in blanks:
-            blanks[form] = _blank(step, longest, state, inputs)
-        state, infos = compiled(state, torch.tensor(count), blanks[form], *inputs)
-        return state, tree.map(lambda leaf: leaf[:count], infos)
+        if count < 1:
+            raise ValueError(f"{count} steps asked for in one call: ask for 1 or more")
+        form = _form((state, inputs))
+        if form not in programs:
+            options = {"guard_filter_fn": _surroundings}
+            programs[form] = compile_step(step, donate=donate, gemm=gemm, backend=backend, options=options)
+        infos = []
+        for _ in range(count):
+            state, info = programs[form](state, *inputs)
+            infos.append(info)
+        return state, tree.map(lambda *leaves: torch.stack(leaves), *infos)
 
     return run
 
 
-def _kept_on_disk() -> dict[str, Any]:
-    """The option that lets Inductor's cache take graphs with a loop: a second process then starts in seconds.
-
-    Torch leaves loops out as nobody has vouched for their keys, which are made of the code of all parts of a graph.
-    """
-    from torch._inductor import config
-
-    name = "unsafe_marked_cacheable_functions"
-    loop = f"{while_loop_op.__module__}.{while_loop_op.__name__}"
-    return {name: {loop: torch.__version__}} if hasattr(config, name) else {}
+def _surroundings(guards: Sequence[Any]) -> list[bool]:
+    """Of what a program checks at every call, the few things that no argument tells, such as the mode of gradients."""
+    return [not guard.name for guard in guards]
 
 
-def _refuse_shared(tensors: list[Tensor]) -> None:
-    """The loop operator takes no two tensors that share memory, and says so in its own words."""
+def _form(arguments: Tree) -> Hashable:
+    """All that a program depends on besides the values of tensors."""
+    leaves, structure = pytree.tree_flatten(arguments)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     storages = [leaf.untyped_storage().data_ptr() for leaf in tensors if leaf.numel()]
-    if len(set(storages)) < len(storages):
+    if len(set(storages)) < len(storages):  # a program made for arguments that share memory is none for others
         raise ValueError("two tensors of the state and the inputs share memory: pass copies (tree.clone)")
+    return structure, tuple(map(_traits, leaves))
 
 
-def _blank(step: Step, longest: int, state: Tree, inputs: tuple[Any, ...]) -> Tree:
-    """Room for what so many steps report."""
-    try:
-        _, info = tree.shapes_of(step, state, *inputs)
-    except RuntimeError:  # it looks at values, and the compiler says what breaks the graph
-        _, info = step(state, *inputs)
-    return tree.map(lambda leaf: torch.zeros(longest, *leaf.shape, dtype=leaf.dtype, device=leaf.device), info)
-
-
-def _repeated(step: Step) -> Step:
-    """The step taken `count` times; what step i reports is written into place i of what is given as `infos`."""
-
-    def repeated(state: Tree, count: Int[Tensor, ""], infos: Tree, *inputs: Any) -> tuple[Tree, Tree]:
-        old, room = tree.leaves(state), tree.leaves(infos)
-
-        def goes_on(i: Int[Tensor, ""], *carried: Tensor) -> Tensor:
-            return i < count
-
-        def advance(i: Int[Tensor, ""], *carried: Tensor) -> tuple[Tensor, ...]:
-            new, info = step(tree.with_leaves(state, carried[: len(old)]), *inputs)
-            written = map(lambda place, leaf: _written(place, i, leaf), carried[len(old) :], tree.leaves(info))
-            return (i + 1, *map(computed, tree.leaves(new)), *written)  # the operator wants no leaf of the old
-
-        _, *carried = while_loop(goes_on, advance, (torch.zeros_like(count), *old, *room))
-        return tree.with_leaves(state, carried[: len(old)]), tree.with_leaves(infos, carried[len(old) :])
-
-    return repeated
-
-
-def _written(room: Tensor, i: Int[Tensor, ""], leaf: Tensor) -> Tensor:
-    places = torch.arange(len(room), device=room.device).view(-1, *(1 for _ in leaf.shape))
-    return torch.where(places == i, leaf, room)
+def _traits(leaf: Any) -> Hashable:
+    if isinstance(leaf, Tensor):
+        return type(leaf), leaf.shape, leaf.stride(), leaf.dtype, leaf.device, leaf.requires_grad
+    return type(leaf), leaf

@@ -1,6 +1,7 @@
 """`torch.compile` as it is used here: whole graphs of static shapes, or an error."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -38,5 +39,20 @@ def compile_pure(
 
     # Dynamo counts graphs by code object: with one of its own, a function is not charged for the graphs of others.
     isolated.__code__ = isolated.__code__.replace()
-    merged = {**chosen, **(options or {})} if backend == "inductor" else options
-    return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=merged)
+    own = {**_loops_are_kept(), **chosen} if backend == "inductor" else {}
+    merged = {**own, **(options or {})}  # a copy of its own, as torch takes out what it reads
+    return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=merged or None)
+
+
+@cache
+def _loops_are_kept() -> dict[str, Any]:
+    """The option that lets Inductor's cache take graphs with a loop: a second process then starts in seconds.
+
+    Torch leaves loops out as nobody has vouched for their keys, which are made of the code of all parts of a graph.
+    """
+    from torch._higher_order_ops.while_loop import while_loop_op
+    from torch._inductor import config
+
+    name = "unsafe_marked_cacheable_functions"
+    loop = f"{while_loop_op.__module__}.{while_loop_op.__name__}"
+    return {name: {loop: torch.__version__}} if hasattr(config, name) else {}

@@ -50,8 +50,9 @@ def _overwriting(step: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
                     f"the step makes {name} {value.dtype} of shape {tuple(value.shape)}, and it was {old.dtype} of "
                     f"shape {tuple(old.shape)}: keep both, or compile with donate=False"
                 )
+        told = tree.map(computed, info)  # a leaf of the state that is told as well must not follow it
         tree.map(lambda old, value: old.copy_(value), state, tree.map(computed, new))
-        return info
+        return told
 
     return overwrite
 

@@ -1,0 +1,82 @@
+"""What a repeated step is compiled for is looked at once a call: another form of its arguments gets its own program."""
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from vae_fn import tree
+from vae_fn.compiling import compile_epoch, compile_step
+
+
+def adding(state, x, *rest):
+    """A step that reads its inputs in every way that a form tells of."""
+    factor = rest[0] if rest else 1
+    return state + (factor * x).sum(), {"x": x.flatten() * factor}
+
+
+def forms():
+    square = torch.arange(4.0).reshape(2, 2)
+    yield "a shape", (torch.arange(3.0),)
+    yield "other strides", (square.t(),)
+    yield "as they lie", (square,)
+    yield "a dtype", (torch.arange(4).reshape(2, 2),)
+    yield "a number", (square, 2)
+    yield "another number", (square, 3)
+    yield "of another type", (square, 3.5)
+    yield "a tensor in place of it", (square, torch.tensor(3.0))
+
+
+def test_every_form_gets_its_own_numbers(fresh_compiler):
+    """A program that is not asked anew would give those of an earlier form."""
+    run = compile_epoch(adding)
+    counters.clear()
+    for name, inputs in (*forms(), *forms()):
+        inputs = tree.map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, inputs)
+        state, infos = run(torch.zeros(()), 2, *inputs)
+        expected, info = adding(adding(torch.zeros(()), *inputs)[0], *inputs)
+        assert torch.equal(state, expected), name
+        assert torch.equal(infos["x"], torch.stack([info["x"]] * 2)), name
+    assert counters["stats"]["unique_graphs"] == len(list(forms()))
+
+
+def test_another_structure_is_another_form(fresh_compiler):
+    run = compile_epoch(lambda state, extra: (state + (0 if extra is None else extra["by"]), state))
+    assert run(torch.tensor(1), 2, None)[0].item() == 1
+    assert run(torch.tensor(1), 2, {"by": torch.tensor(5)})[0].item() == 11
+
+
+def test_tensors_that_a_step_closes_over_are_read_at_every_step(fresh_compiler):
+    rate = torch.tensor([1.0])
+    run = compile_epoch(lambda state: (state + rate, state))
+    state, _ = run(torch.zeros(1), 2)
+    rate.fill_(10.0)
+    state, _ = run(state, 3)
+    assert state.item() == 32
+
+
+@pytest.mark.parametrize("donate", [True, False])
+def test_what_is_told_of_the_state_stays_as_it_was_told(donate, fresh_compiler):
+    """A report that lay in the state's own buffers would change with the next step."""
+
+    def step(state):
+        new = {"count": state["count"] + 1, "kept": state["kept"]}
+        return new, {"before": state["count"], "after": new["count"], "kept": state["kept"]}
+
+    def start():
+        return {"count": torch.zeros(3), "kept": torch.ones(2)}
+
+    _, infos = compile_epoch(step, donate=donate)(start(), 3)
+    assert infos["before"][:, 0].tolist() == [0, 1, 2]
+    assert infos["after"][:, 0].tolist() == [1, 2, 3]
+    take, state, told = compile_step(step, donate=donate), start(), []
+    for _ in range(3):
+        state, info = take(state)
+        told.append(info)
+    assert [info["before"][0].item() for info in told] == [0, 1, 2]
+    assert [info["after"][0].item() for info in told] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_fewer_steps_than_one_are_refused(count):
+    with pytest.raises(ValueError, match="ask for 1 or more"):
+        compile_epoch(adding)(torch.zeros(()), count, torch.ones(2))
