@@ -84,12 +84,13 @@ VARIANTS: dict[str, Variant] = {
         "donated, large float32 products by oneDNN", one_by_one(partial(compile_step, gemm="onednn")), only="cpu"
     ),
     "epoch": Variant(
-        f"donated, up to {LONGEST} steps a call, products by the default of the processor",
-        many_at_once(compile_epoch),
+        f"up to {LONGEST} donated steps a call, products by the default of the processor",
+        many_at_once(partial(compile_epoch, cuda_graph=False)),
     ),
+    "cuda-graph": Variant("as epoch, every step a replay of a CUDA graph", many_at_once(compile_epoch), only="cuda"),
     "bfloat16": Variant(
-        "donated, networks in bfloat16, parameters, heads and losses as they were",
-        one_by_one(compile_step),
+        "as epoch or cuda-graph, networks in bfloat16, parameters, heads and losses as they were",
+        many_at_once(compile_epoch),
         settings={"precision": "bfloat16"},
     ),
 }

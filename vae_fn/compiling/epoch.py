@@ -1,6 +1,7 @@
 """Many steps in one call: a program of one step, called again and again without asking anew what it was made for."""
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from vae_fn import tree
+from vae_fn.compiling import replaying
 from vae_fn.compiling.gemm import Gemm
 from vae_fn.compiling.pure import Backend
 from vae_fn.compiling.step import compile_step
@@ -17,7 +19,13 @@ Step = Callable[..., tuple[Tree, Tree]]
 
 
 def compile_epoch(
-    step: Step, *, longest: int = 0, donate: bool = True, gemm: Gemm | None = None, backend: Backend = "inductor"
+    step: Step,
+    *,
+    longest: int = 0,
+    donate: bool = True,
+    gemm: Gemm | None = None,
+    backend: Backend = "inductor",
+    cuda_graph: bool = True,
 ) -> Callable[..., tuple[Tree, Tree]]:
     """Compile a step to be repeated: `(state, count, *inputs) -> (state, infos)`.
 
@@ -31,30 +39,50 @@ def compile_epoch(
 
     Args:
         step: a pure step `(state, *inputs) -> (state, info)`, as for `compile_step`.
-        donate: as in `compile_step`.
+        donate: whether the state passed in is consumed, as in `compile_step`, or copied first.
         gemm: as in `compile_pure`.
         backend: as in `compile_pure`.
+        cuda_graph: where the state is on a CUDA device, replay the step as a CUDA graph (`replaying`). Tensors that the
+            step closes over must then stay where they are.
 
     Returns:
         A function of a state, the number of steps and the inputs. Every leaf of `infos` has the steps in front. It
         raises a `ValueError` if the number is not positive, or two tensors share memory.
     """
+    edge = partial(compile_step, gemm=gemm, backend=backend, options={"guard_filter_fn": _surroundings})
     programs: dict[Hashable, Step] = {}
+
+    def program(state: Tree, inputs: tuple[Any, ...]) -> Step:
+        if cuda_graph and _device(state) == "cuda":
+            return replaying.replayed(step, edge, state, inputs, replaying.cuda_graph)
+        return _repeated(edge(step))
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         if count < 1:
             raise ValueError(f"{count} steps asked for in one call: ask for 1 or more")
         form = _form((state, inputs))
         if form not in programs:
-            options = {"guard_filter_fn": _surroundings}
-            programs[form] = compile_step(step, donate=donate, gemm=gemm, backend=backend, options=options)
+            programs[form] = program(state, inputs)
+        return programs[form](state if donate else tree.clone(state), count, *inputs)
+
+    return run
+
+
+def _repeated(take: Step) -> Step:
+    """The donated step taken `count` times, with its reports behind one another."""
+
+    def repeated(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         infos = []
         for _ in range(count):
-            state, info = programs[form](state, *inputs)
+            state, info = take(state, *inputs)
             infos.append(info)
         return state, tree.map(lambda *leaves: torch.stack(leaves), *infos)
 
-    return run
+    return repeated
+
+
+def _device(state: Tree) -> str | None:
+    return next((leaf.device.type for leaf in tree.leaves(state) if isinstance(leaf, Tensor)), None)
 
 
 def _surroundings(guards: Sequence[Any]) -> list[bool]:
