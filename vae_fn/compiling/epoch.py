@@ -21,7 +21,6 @@ Step = Callable[..., tuple[Tree, Tree]]
 def compile_epoch(
     step: Step,
     *,
-    longest: int = 0,
     donate: bool = True,
     gemm: Gemm | None = None,
     backend: Backend = "inductor",
