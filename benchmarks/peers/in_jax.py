@@ -18,14 +18,14 @@ def build(sizes: Task, given: Given, options: dict[str, Any]) -> Program:
 
     images = jax.numpy.asarray(given.images)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3, weight_decay=1e-2))
-    loss = make_loss(sizes, options["precision"])
+    differentiate = by_slices(jax.value_and_grad(make_loss(sizes, options["precision"])), sizes)
 
     def step(images: Any, state: Any, rows: Any, noise: Any = None) -> Any:
         params, moments, key = state
         key, draw = jax.random.split(key)
         if noise is None:
             noise = jax.random.normal(draw, given.noise.shape[1:])
-        value, grads = jax.value_and_grad(loss)(params, images[rows], noise)
+        value, grads = differentiate(params, images[rows], noise)
         updates, moments = optimizer.update(grads, moments, params)
         return (optax.apply_updates(params, updates), moments, key), value
 
@@ -61,6 +61,26 @@ def build(sizes: Task, given: Given, options: dict[str, Any]) -> Program:
 
 
 NETS = ("encoder", "decoder")
+
+
+def by_slices(differentiate: Any, sizes: Task) -> Any:
+    """The value and gradient of the batch's mean as the mean over its slices, taken one after the other."""
+    import jax
+
+    if not sizes.microbatch:
+        return differentiate
+    count, size = sizes.batch // sizes.microbatch, sizes.microbatch
+
+    def differentiate_slices(params: Any, pixels: Any, noise: Any) -> Any:
+        slices = pixels.reshape(count, size, -1), noise.reshape(len(noise), count, size, -1).swapaxes(0, 1)
+        zeros = jax.numpy.zeros(()), jax.tree.map(jax.numpy.zeros_like, params)
+
+        def add(total: Any, inputs: Any) -> Any:
+            return jax.tree.map(jax.numpy.add, total, differentiate(params, *inputs)), None
+
+        return jax.tree.map(lambda leaf: leaf / count, jax.lax.scan(add, zeros, slices)[0])
+
+    return differentiate_slices
 
 
 def make_loss(sizes: Task, precision: str) -> Any:

@@ -44,6 +44,7 @@ def algorithm(sizes: Task, precision: str = "float32") -> Algorithm:
         binarisation=data.FIXED if importance else data.GREY,
         samples=sizes.samples,
         clip_norm=1.0,
+        microbatch=sizes.microbatch or None,
     )
 
 

@@ -1,6 +1,6 @@
 """How the time and the memory of a step grow with its sizes, for this package and for JAX.
 
-    .venv/bin/python benchmarks/peers/scaling.py [--axis batch width samples] [--seconds 2]
+    .venv/bin/python benchmarks/peers/scaling.py [--axis batch width samples microbatch] [--seconds 2]
 
 One size is changed at a time; all else is the tutorial's. Every point is written as soon as it is measured, and those
 that the record holds already are not measured again (`--fresh` begins anew). Writes results/scaling.json and .png.
@@ -34,6 +34,7 @@ AXES: dict[str, dict[int, Task]] = {
     "batch": {n: Task(batch=n, chunk=1) for n in (32, 128, 512, 2048, 8192)},
     "width": {n: Task(hidden=512 * n, chunk=1) for n in (1, 2, 4, 8)},
     "samples": {n: Task(samples=n, objective="iwae", chunk=1) for n in (1, 8, 64, 512)},
+    "microbatch": {n: Task(samples=64, objective="iwae", microbatch=n, chunk=1) for n in (2, 8, 32, 128)},
 }
 """The tasks along each axis. A new axis is a line here, with a field of `Task` that the programs heed."""
 

@@ -7,7 +7,12 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from vae_fn.viz.style import BLUE, VERMILLION, new_figure, save_figure, styled
 
-LABELS = {"batch": "images in a batch", "width": "hidden widths, times the tutorial's", "samples": "samples K (IWAE)"}
+LABELS = {
+    "batch": "images in a batch",
+    "width": "hidden widths, times the tutorial's",
+    "samples": "samples K (IWAE)",
+    "microbatch": "images at a time of 128 (K = 64)",
+}
 LOOKS = {"vae_fn": (BLUE, "o"), "JAX": (VERMILLION, "s")}
 
 

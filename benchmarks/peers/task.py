@@ -22,6 +22,7 @@ class Task(NamedTuple):
         latent: latent dimensions.
         samples: posterior samples per image, K.
         objective: `elbo`, with grey pixels and the KL in closed form, or `iwae`, with binary pixels and K samples.
+        microbatch: images that pass through the networks at a time, gradients being summed; 0 for the whole batch.
         chunk: steps in one call of the programs that take many at once; a window has a multiple of it.
     """
 
@@ -30,6 +31,7 @@ class Task(NamedTuple):
     latent: int = 2
     samples: int = 1
     objective: str = "elbo"
+    microbatch: int = 0
     chunk: int = 60
 
     @property
