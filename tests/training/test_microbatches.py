@@ -180,7 +180,7 @@ def test_the_program_does_not_grow_with_the_number_of_slices(fresh_compiler):
     assert sizes[0] == sizes[1]
 
 
-def test_a_compiled_epoch_loops_over_slices_in_its_loop_over_steps(fresh_compiler):
+def test_a_compiled_epoch_takes_slices_in_every_step(fresh_compiler):
     """Beside eager steps of whole batches."""
     whole, sliced = (built(microbatch=microbatch, optimizer=sgd(0.1)) for microbatch in (None, 2))
     batch, keys = Batch(images(5)), tree.clone(streams())
