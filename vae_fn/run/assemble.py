@@ -18,6 +18,7 @@ from vae_fn.optimization.schedules import Schedule
 from vae_fn.random import Streams
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
+from vae_fn.run.faults import check_cache
 from vae_fn.training.batches import Batches
 from vae_fn.training.skipping import skip_nonfinite
 from vae_fn.training.step import Algorithm, Batch, Pose, make_step
@@ -66,6 +67,7 @@ def assemble(config: TrainConfig) -> Parts:
     """
     check_device(config)
     check_compiler(config)
+    check_cache(config)
     dataset, protocol = make_data(config)
     vae, streams = make_model(config, dataset.shape), make_streams(config)
     batches = Batches(dataset.train.images, streams.order, config.batch_size)

@@ -27,6 +27,7 @@ from vae_fn.run.assemble import (
 )
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
+from vae_fn.run.faults import check_cache
 from vae_fn.training.batches import Batches
 from vae_fn.training.step import Algorithm, Batch, Run, State, shared_steps
 from vae_fn.types import Params
@@ -60,6 +61,7 @@ class Course:
         self.config, self.steps, self.bound_samples = config, steps, bound_samples
         check_device(config)
         check_compiler(config)
+        check_cache(config)
         self.dataset, self.protocol = make_data(config)
         if self.dataset.validation is None:
             raise ConfigError("a race is judged on held-out images: use --held-out 5000 or another number")

@@ -16,6 +16,7 @@ from vae_fn.run.checkpoints import Record, checkpoints
 from vae_fn.run.clinic import NonFiniteError, admit
 from vae_fn.run.config import TrainConfig, to_toml
 from vae_fn.run.environment import environment
+from vae_fn.run.faults import in_a_line
 from vae_fn.run.folder import RunError, create_run, hold, write_atomic
 from vae_fn.run.interrupts import Interrupted, Interrupts
 from vae_fn.run.metrics import with_nonfinite
@@ -82,7 +83,7 @@ def carry_on(parts: Parts, run: Path, progress: Progress, record: Record, *, qui
     advance = advancing(parts)
     with (
         Interrupts() as interrupts,
-        _saying_how_to_go_on(run),
+        _saying_how_to_go_on(config, run),
         (run / "metrics.jsonl").open("a", encoding="utf-8", buffering=1) as metrics,
         Board(run / "tensorboard", parts, record.step) if config.tensorboard else contextlib.nullcontext() as board,
     ):
@@ -124,17 +125,17 @@ def _say_what_happens(parts: Parts, run: Path, step: int, quiet: bool) -> None:
 
 
 @contextlib.contextmanager
-def _saying_how_to_go_on(run: Path) -> Iterator[None]:
+def _saying_how_to_go_on(config: TrainConfig, run: Path) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
         where = f"{fault.filename}: " if fault.filename else ""
         raise RunError(f"{where}{fault.strerror}: mend that, then {_how_to_go_on(run)}") from fault
-    except RuntimeError as fault:
-        if type(fault).__name__ != "InductorError":  # which only exists where something is compiled
+    except (RuntimeError, MemoryError) as fault:
+        line = in_a_line(fault, config, _how_to_go_on(run))
+        if line is None:
             raise
-        reason = str(fault).splitlines()[0]
-        raise RunError(f"the step cannot be compiled ({reason}); {_how_to_go_on(run)} --no-compile") from fault
+        raise RunError(line) from fault
     except KeyboardInterrupt as fault:
         raise Interrupted(f"stopped at once; {_how_to_go_on(run)}", signal.SIGINT) from fault
 

@@ -1,0 +1,100 @@
+"""Too little memory and a cache that cannot be written: each is one line that says what to do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.run.runs import options, settings, write_images
+from vae_fn.cli.main import main
+from vae_fn.run.checks import ConfigError
+from vae_fn.run.config import TrainConfig
+from vae_fn.run.faults import check_cache, in_a_line, lacks_memory
+from vae_fn.training import step
+
+GO_ON = "go on from step 3 with --resume runs/a"
+ALLOCATOR = RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried")
+
+
+class InductorError(RuntimeError):
+    """As torch names it."""
+
+
+@pytest.mark.parametrize(
+    "fault", [ALLOCATOR, MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), InductorError(f"{ALLOCATOR}")]
+)
+def test_want_of_memory_is_known_in_every_form(fault):
+    assert lacks_memory(fault)
+    assert "does not fit into memory" in (in_a_line(fault, TrainConfig(), GO_ON) or "")
+
+
+def test_other_faults_keep_their_traceback():
+    for fault in (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("out of memory"), KeyError()):
+        assert in_a_line(fault, TrainConfig(), GO_ON) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({}, f"{GO_ON} --microbatch 32, or train anew with a smaller --batch-size or fewer --samples"),
+        ({"microbatch": 8}, f"{GO_ON} --microbatch 2, or train anew with a smaller --batch-size or fewer --samples"),
+        ({"microbatch": 3}, f"{GO_ON} --microbatch 1, or train anew with a smaller --batch-size or fewer --samples"),
+        ({"microbatch": 1}, "train anew with a smaller --batch-size or fewer --samples"),
+        ({"estimator": "nvil"}, "train anew with a smaller --batch-size or fewer --samples"),
+    ],
+)
+def test_the_advice_is_one_that_can_be_followed(changes, advice):
+    line = in_a_line(ALLOCATOR, TrainConfig(**changes), GO_ON)
+    assert line == f"the step does not fit into memory: {advice}"
+
+
+def test_what_cannot_be_compiled_goes_on_without():
+    line = in_a_line(InductorError("CppCompileError: no g++\nand more"), TrainConfig(), GO_ON)
+    assert line == f"the step cannot be compiled (CppCompileError: no g++); {GO_ON} --no-compile"
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    """A machine that holds the networks' work on ten images, whatever is done with them."""
+    total = step._totals
+
+    def totals(vae, params, context, estimate):
+        if len(estimate.value) > 10:
+            raise ALLOCATOR
+        return total(vae, params, context, estimate)
+
+    monkeypatch.setattr(step, "_totals", totals)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_run_that_does_not_fit_goes_on_with_the_option_that_it_is_offered(tmp_path, capsys):
+    write_images(tmp_path)
+    args = options(tmp_path, batch_size=32)
+    assert main(["train", *map(str, args)]) == 2
+    err = capsys.readouterr().err
+    run = tmp_path / "runs" / "small"
+    offered = f"go on from step 0 with --resume {run} --microbatch 8"
+    assert f"the step does not fit into memory: {offered}, or train anew" in err
+    assert "Traceback" not in err
+    assert main(["train", "--resume", str(run), "--microbatch", "8", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file", "no place for folders"])
+def test_a_cache_that_cannot_be_written_is_refused_before_a_folder_is_made(kind, tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.touch()
+    place = {"a file": file, "below a file": file / "cache", "no place for folders": Path("/proc/cache")}[kind]
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(place))
+    config = replace(settings(write_images(tmp_path), tmp_path / "runs"), compile=True)
+    with pytest.raises(ConfigError, match="name another folder in TORCHINDUCTOR_CACHE_DIR, or use --no-compile"):
+        check_cache(config)
+    assert main(["train", "--data", config.data, "--runs-dir", str(tmp_path / "runs")]) == 2
+    assert not (tmp_path / "runs").exists()
+    check_cache(replace(config, compile=False))
+
+
+def test_a_cache_is_made_where_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "new"))
+    check_cache(TrainConfig())
+    assert [*(tmp_path / "new").iterdir()] == []
