@@ -27,22 +27,22 @@ RESULTS = Path(__file__).parent / "results" / "run.json"
 
 TO_THE_FIRST_STEP = """
 import os, sys, time
-from vae_fn.run import train
-original = train.advancing
-def spied(parts):
-    advance = original(parts)
+from vae_fn.run import sitting
+original = sitting.advancing
+def spied(members):
+    advance = original(members)
     def first(*args):
         _, infos = advance(*args)
-        float(infos[0, 0])
+        float(infos[0, 0, 0])
         print(time.time(), file=sys.stderr)
         os._exit(0)
     return first
-train.advancing = spied
+sitting.advancing = spied
 """
 
 OVERHEAD = """
 import json, resource, sys, time
-from vae_fn.run import recorder, train
+from vae_fn.run import recorder, sitting
 spent = dict.fromkeys(("rows", "evaluation", "tensorboard", "checkpoints", "loop", "result"), 0.0)
 def timed(name, fn):
     def inner(*args, **rest):
@@ -57,7 +57,7 @@ recorder.Board.pictures = timed("tensorboard", recorder.Board.pictures)
 recorder.Board.scalars = timed("tensorboard", recorder.Board.scalars)
 recorder.save_checkpoint = timed("checkpoints", recorder.save_checkpoint)
 recorder.Recorder.test = timed("result", recorder.Recorder.test)
-train.fit = timed("loop", train.fit)
+sitting.fit = timed("loop", sitting.fit)
 import atexit
 def report():
     usage = resource.getrusage(resource.RUSAGE_SELF)

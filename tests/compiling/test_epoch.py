@@ -12,7 +12,7 @@ from vae_fn.compiling import compile_epoch, compile_step
 from vae_fn.gradients import elbo_sampled_problem, estimators
 from vae_fn.training import Batch, step_by_shape
 from vae_fn.training.batches import Batches
-from vae_fn.training.stretches import compiled_stretches, one_by_one
+from vae_fn.training.stretches import Member, compiled_stretches, one_by_one
 
 
 def counting(state, x):
@@ -27,7 +27,7 @@ def start():
 
 @pytest.mark.parametrize("donate", [True, False])
 def test_a_call_takes_the_steps_that_it_is_asked_for(donate, fresh_compiler):
-    run, x = compile_epoch(counting, longest=5, donate=donate), torch.arange(3.0)
+    run, x = compile_epoch(counting, donate=donate), torch.arange(3.0)
     counters.clear()
     for count in (1, 4, 5):
         state, infos = run(start(), count, x)
@@ -42,14 +42,8 @@ def test_a_call_takes_the_steps_that_it_is_asked_for(donate, fresh_compiler):
     assert not counters["graph_break"]
 
 
-@pytest.mark.parametrize("count", [0, -1, 6])
-def test_more_steps_than_a_call_takes_are_refused(count):
-    with pytest.raises(ValueError, match="takes 1 to 5"):
-        compile_epoch(counting, longest=5)(start(), count, torch.ones(3))
-
-
 def test_other_shapes_get_their_own_room(fresh_compiler):
-    run = compile_epoch(lambda state, x: (state + 1, 2 * x), longest=3, backend="eager")
+    run = compile_epoch(lambda state, x: (state + 1, 2 * x), backend="eager")
     for size in (3, 1):
         _, infos = run(torch.tensor(0), 2, torch.ones(size))
         assert infos.shape == (2, size)
@@ -59,15 +53,26 @@ def test_absent_parts_stay_absent(fresh_compiler):
     def step(state):
         return {"w": state["w"] + 1, "ema": None}, state["w"]
 
-    for run in (compile_step(step), lambda state: compile_epoch(step, longest=2)(state, 1)):
+    for run in (compile_step(step), lambda state: compile_epoch(step)(state, 1)):
         state, _ = run({"w": torch.zeros(2), "ema": None})
         assert state["w"].tolist() == [1, 1]
         assert state["ema"] is None
 
 
+def alone(built, batches):
+    """The stretches of a training by itself, from state to state."""
+    advance = compiled_stretches(lambda values: built, [Member((), batches, streams())])
+
+    def take(state, step, count):
+        states, infos = advance({0: state}, step, count)
+        return states[0], infos[0]
+
+    return take
+
+
 def test_stretches_begin_where_the_state_stands_and_end_with_its_epoch():
     built, batches = algorithm(), Batches(images(16), streams().order, 6)
-    advance, state = compiled_stretches(built, batches, streams()), built.init(streams().init, batches(0))
+    advance, state = alone(built, batches), built.init(streams().init, batches(0))
     for step, count in ((1, 1), (0, 4)):
         with pytest.raises(ValueError, match="begin where the state stands"):
             advance(state, step, count)
@@ -76,13 +81,13 @@ def test_stretches_begin_where_the_state_stands_and_end_with_its_epoch():
 def test_shared_memory_is_refused():
     both = torch.ones(2, 3)
     with pytest.raises(ValueError, match="share memory"):
-        compile_epoch(counting, longest=5)((torch.tensor(0), both[0]), 1, both[1])
+        compile_epoch(counting)((torch.tensor(0), both[0]), 1, both[1])
 
 
 def test_only_a_donated_state_is_consumed(fresh_compiler):
     for donate in (True, False):
         state = start()
-        compile_epoch(counting, longest=3, donate=donate)(state, 2, torch.ones(3))
+        compile_epoch(counting, donate=donate)(state, 2, torch.ones(3))
         assert (state[0].item() == 0) != donate
 
 
@@ -96,7 +101,7 @@ def test_leaves_may_change_places(fresh_compiler):
     for donate in (False, True):
         names = ("params", "previous", "left", "right")
         state = {name: torch.tensor([float(i)]) for i, name in enumerate(names)}
-        state, _ = compile_epoch(step, longest=9, donate=donate)(state, 3)
+        state, _ = compile_epoch(step, donate=donate)(state, 3)
         assert {name: leaf.item() for name, leaf in state.items()} == {
             "params": 3,
             "previous": 2,
@@ -120,9 +125,13 @@ CONFIGURATIONS = {
 def test_stretches_are_single_compiled_steps_to_the_bit(name, fresh_compiler):
     """However an epoch of two full batches and a short one is cut, also across epochs; nothing is compiled again."""
     built, batches = algorithm(**CONFIGURATIONS[name]), Batches(images(16), streams().order, 6)
-    compiled, counted = compiled_stretches(built, batches, streams()), []
-    singly = one_by_one(step_by_shape(built, compile_step), batches, streams())
-    ends = []
+    compiled, counted, ends = alone(built, batches), [], []
+    by_one = one_by_one([step_by_shape(built, compile_step)], [Member((), batches, streams())])
+
+    def singly(state, step, count):
+        states, infos = by_one({0: state}, step, count)
+        return states[0], infos[0]
+
     for advance, cuts in ((singly, [1] * 6), (compiled, [3, 2, 1]), (compiled, [1, 2, 1, 1, 1])):
         state, step, rows = built.init(streams().init, batches(0)), 0, []
         for count in cuts:
@@ -146,7 +155,7 @@ def test_a_stretch_follows_the_order_of_its_epoch(fresh_compiler):
             return super().order(0)
 
     def end(batches):
-        advance = compiled_stretches(built, batches, streams())
+        advance = alone(built, batches)
         state = built.init(streams().init, Batch(images(6)))
         for step in (0, 2):
             state, _ = advance(state, step, 2)
@@ -157,8 +166,8 @@ def test_a_stretch_follows_the_order_of_its_epoch(fresh_compiler):
 
 
 def test_eager_backends_take_the_same_steps(fresh_compiler):
-    """The loop operator itself, without code generation, against plain Python, to the last bits of float64."""
-    run = compile_epoch(counting, longest=4, backend="eager")
+    """Without code generation, against plain Python."""
+    run = compile_epoch(counting, backend="eager")
     state, _ = run(start(), 3, torch.arange(3.0))
     assert torch.equal(state[1], 1 + 3 * torch.arange(3.0))
 
@@ -168,7 +177,7 @@ def test_noise_inside_the_loop_is_that_of_the_step(fresh_compiler):
         return state + 1, random.normal(random.fold_in(key, state), (5,))
 
     key = random.key(3)
-    _, drawn = compile_epoch(step, longest=4)(torch.tensor(7), 3, key)
+    _, drawn = compile_epoch(step)(torch.tensor(7), 3, key)
     for i in range(3):
         _, alone = compile_step(step, donate=False)(torch.tensor(7 + i), key)
         assert torch.equal(drawn[i], alone)
@@ -178,6 +187,6 @@ def test_a_step_that_breaks_the_graph_is_an_error(fresh_compiler):
     def breaks(state, x):
         return (state + x if x.sum() > 0 else state), x
 
-    run = functools.partial(compile_epoch(breaks, longest=2), torch.zeros(2), 1)
+    run = functools.partial(compile_epoch(breaks), torch.zeros(2), 1)
     with pytest.raises(torch._dynamo.exc.TorchDynamoException):
         run(torch.ones(2))

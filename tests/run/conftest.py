@@ -22,12 +22,14 @@ def heeded_signals():
 
 @pytest.fixture
 def stop_at(monkeypatch):
-    """`stop_at(step)` sends this process a SIGTERM after the row of a step; `stop_at(None)` lets runs be."""
+    """`stop_at(step)` sends this process one SIGTERM, after the row of a step; `stop_at(None)` lets runs be."""
     original, wanted = Recorder._log, None
 
     def spied(self, row):
+        nonlocal wanted
         original(self, row)
         if row.step == wanted:
+            wanted = None
             os.kill(os.getpid(), signal.SIGTERM)
 
     def arrange(step):

@@ -11,8 +11,7 @@ from safetensors.torch import load_file, save_file
 from tests.run.poison import CLOCK, config, exploding, harm
 from tests.training.poison import check_equal, corner, no_number, steep
 from vae_fn import tree
-from vae_fn.run import cases, clinic
-from vae_fn.run import train as train_module
+from vae_fn.run import cases, clinic, sitting
 from vae_fn.run.assemble import assemble
 from vae_fn.run.cases import find_case, read_case, save_case
 from vae_fn.run.checks import ConfigError
@@ -146,7 +145,7 @@ def test_a_file_in_the_way_does_not_hide_what_was_found(tmp_path):
 
 
 def test_numbers_that_are_finite_when_run_again_are_reported_and_saved(tmp_path, monkeypatch):
-    original, calls = train_module.step_by_shape, []
+    original, calls = sitting.step_by_shape, []
 
     def erring(*args):
         step = original(*args)
@@ -158,7 +157,7 @@ def test_numbers_that_are_finite_when_run_again_are_reported_and_saved(tmp_path,
 
         return run
 
-    monkeypatch.setattr(train_module, "step_by_shape", erring)
+    monkeypatch.setattr(sitting, "step_by_shape", erring)
     message, run = lose(config(tmp_path, log_every=4))
     assert message.startswith("step 4 or one shortly before it was not finite, but running them again gave finite")
     assert (read_case(find_case(run)).step, read_case(find_case(run)).found) == (4, False)

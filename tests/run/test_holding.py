@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.run.runs import settings, write_images
+from vae_fn.run import sitting
 from vae_fn.run import train as module
 from vae_fn.run.folder import RunError, hold, sweep
 from vae_fn.run.train import train
@@ -71,7 +72,7 @@ def test_a_compiler_that_fails_is_one_line_and_the_run_can_go_on(tmp_path, monke
     def fail(*args, **rest):
         raise InductorError("No working C++ compiler found\nand much more")
 
-    monkeypatch.setattr(module, "fit", fail)
+    monkeypatch.setattr(sitting, "fit", fail)
     with pytest.raises(
         RunError, match=r"cannot be compiled \(No working C\+\+ compiler found\); go on .* --no-compile$"
     ):

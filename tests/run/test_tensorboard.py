@@ -243,6 +243,6 @@ def test_a_full_disk_is_an_error_at_once(parts, tmp_path, write):
 
 
 def test_a_run_on_a_full_disk_says_so_in_one_line(parts, tmp_path, monkeypatch):
-    monkeypatch.setattr("vae_fn.run.train.Board", FullBoard)
+    monkeypatch.setattr("vae_fn.run.sitting.Board", FullBoard)
     with pytest.raises(RunError, match="No space left on device: mend that, then go on from step 0 with --resume"):
         train(replace(parts.config, runs_dir=tmp_path), quiet=True)

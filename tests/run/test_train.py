@@ -12,6 +12,7 @@ from vae_fn.run import train as train_module
 from vae_fn.run.assemble import make_model
 from vae_fn.run.checkpoints import newest, read_parameters
 from vae_fn.run.checks import ConfigError
+from vae_fn.run.clinic import NonFiniteError
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.evaluate import evaluate_run
 from vae_fn.run.folder import RunError, read_config
@@ -99,7 +100,7 @@ def test_a_run_in_the_way_is_kept_unless_told_otherwise(finished):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_a_row_that_names_it(tmp_path):
-    with pytest.raises(train_module.NonFiniteError, match="step 2 is not finite"):
+    with pytest.raises(NonFiniteError, match="step 2 is not finite"):
         run(tmp_path, optimizer="sgd", learning_rate=1e30, weight_decay=0.0, clip_norm=0.0, log_every=2)
     last = read_metrics(tmp_path / "tutorial-0" / "metrics.jsonl")[-1]
     assert last["loss"] is None

@@ -8,9 +8,9 @@ from tests.training.problems import algorithm, images, streams
 from vae_fn import gradients, tree
 from vae_fn.training import Batch, adam, sgd, step_by_shape
 from vae_fn.training.batches import Batches
-from vae_fn.training.loop import Hooks, begin, fit
+from vae_fn.training.loop import Hooks, Training, begin, fit
 from vae_fn.training.nonfinite import NonFiniteStep
-from vae_fn.training.stretches import one_by_one
+from vae_fn.training.stretches import Member, one_by_one
 
 
 def no_number(f, params, now):
@@ -94,16 +94,14 @@ def train(algorithm, *, run=None, hooks=None, log_every=4, epochs=2, **settings)
     """Train for ten steps; the error that ended it, or the state, and the rows."""
     rows = []
     try:
-        end = fit(
-            one_by_one(run or step_by_shape(algorithm), batches(), streams()),
-            start(algorithm),
-            batches(),
+        (end,) = fit(
+            one_by_one([run or step_by_shape(algorithm)], [Member((), batches(), streams())]),
+            [Training(start(algorithm), batches(), hooks or Hooks(rows.append))],
             epochs=epochs,
             log_every=log_every,
-            hooks=hooks or Hooks(rows.append),
             quiet=True,
             **settings,
-        )
+        ).values()
     except NonFiniteStep as fault:
         end = fault
     return end, rows

@@ -10,10 +10,10 @@ from tests.training.problems import algorithm, images, streams
 from vae_fn import data, tree
 from vae_fn.training import Batch, Info, loop, sgd, step_by_shape
 from vae_fn.training.batches import Batches
-from vae_fn.training.loop import Hooks, Progress, begin, fit
+from vae_fn.training.loop import Hooks, Progress, Training, begin, fit
 from vae_fn.training.skipping import skip_nonfinite
 from vae_fn.training.step import draw_noise
-from vae_fn.training.stretches import one_by_one
+from vae_fn.training.stretches import Member, one_by_one
 
 
 def batches(count=10):
@@ -24,18 +24,17 @@ def start(built):
     return begin(built.init(streams().init, Batch(images(4))))
 
 
+def fit_alone(built, progress, data, hooks, edge=lambda step: step, **settings):
+    advance = one_by_one([step_by_shape(built, edge)], [Member((), data, streams())])
+    (state,) = fit(advance, [Training(progress or start(built), data, hooks)], quiet=True, **settings).values()
+    return state
+
+
 def run(built=None, progress=None, epochs=3, log_every=2, count=10, edge=lambda step: step, wants=lambda step: False):
     """The last state, the rows, what was seen at the ends of epochs, and what was saved."""
     built, rows, ends, saved = built or algorithm(), [], [], []
-    state = fit(
-        one_by_one(step_by_shape(built, edge), batches(count), streams()),
-        progress or start(built),
-        batches(count),
-        epochs=epochs,
-        log_every=log_every,
-        hooks=Hooks(rows.append, lambda state, step, epoch: ends.append((step, epoch)), wants, saved.append),
-        quiet=True,
-    )
+    hooks = Hooks(rows.append, epoch=lambda state, step, epoch: ends.append((step, epoch)), save=saved.append)
+    state = fit_alone(built, progress, batches(count), hooks, edge, epochs=epochs, log_every=log_every, wants=wants)
     return state, rows, ends, saved
 
 
@@ -91,13 +90,13 @@ def test_stretches_grow_until_they_take_too_long(patience, expected, monkeypatch
     """An epoch of ten steps with one row: what a signal waits for is bounded by time, not by the row."""
     monkeypatch.setattr(loop, "PATIENCE", patience)
     built, counts = algorithm(), []
-    take = one_by_one(step_by_shape(built), batches(40), streams())
+    take = one_by_one([step_by_shape(built)], [Member((), batches(40), streams())])
 
-    def advance(state, step, count):
+    def advance(states, step, count):
         counts.append(count)
-        return take(state, step, count)
+        return take(states, step, count)
 
-    fit(advance, start(built), batches(40), epochs=1, log_every=100, hooks=Hooks(), quiet=True)
+    fit(advance, [Training(start(built), batches(40), Hooks())], epochs=1, log_every=100, quiet=True)
     assert counts == expected
 
 
@@ -113,18 +112,9 @@ def test_what_save_raises_ends_the_run():
     def save(progress):
         raise Stop(int(progress.state.step))
 
-    built = algorithm()
-    hooks = Hooks(wants=lambda step: step == 5, save=save)
+    hooks = Hooks(save=save)
     with pytest.raises(Stop, match="5"):
-        fit(
-            one_by_one(step_by_shape(built), batches(), streams()),
-            start(built),
-            batches(),
-            epochs=3,
-            log_every=2,
-            hooks=hooks,
-            quiet=True,
-        )
+        fit_alone(algorithm(), None, batches(), hooks, epochs=3, log_every=2, wants=lambda step: step == 5)
 
 
 class Clock(Batches):
@@ -168,16 +158,8 @@ def check_waits(edge, wrap=lambda built: built, skipping=False):
     built = wrap(algorithm(binarisation=data.DYNAMIC))
     clock, waits, progress = Clock(images(12), streams().order, 4), set(), start(built)
     with Dispatched(clock, waits), Called(clock, waits):
-        fit(
-            one_by_one(step_by_shape(built, edge), clock, streams()),
-            progress,
-            clock,
-            epochs=2,
-            log_every=100,
-            hooks=Hooks(wants=lambda step: step == 2),
-            skipping=skipping,
-            quiet=True,
-        )
+        settings = {"epochs": 2, "log_every": 100, "wants": lambda step: step == 2, "skipping": skipping}
+        fit_alone(built, progress, clock, Hooks(), edge, **settings)
     assert waits == {0, 2, 3, 6}
 
 

@@ -72,7 +72,7 @@ def _named(options: PresetOptions | OwnOptions) -> list[str]:
         UserError: one is not or does not, or it needs a compiler and there is none.
     """
     from vae_fn.bench import VARIANTS
-    from vae_fn.run.assemble import compiler
+    from vae_fn.run.machine import compiler
 
     refusals, rows = {name: options.refusal(variant) for name, variant in VARIANTS.items()}, options.timing.rows
     fit = [name for name, refusal in refusals.items() if refusal is None]

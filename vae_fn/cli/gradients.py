@@ -187,7 +187,7 @@ def _measured(options: Any, place: "Place") -> "tuple[Place, Measurement, list[s
     from vae_fn.cli.locate import reported
     from vae_fn.compiling import compile_pure
     from vae_fn.lab import Settings, by_leaf, by_network, measure
-    from vae_fn.run.assemble import compiler
+    from vae_fn.run.machine import compiler
 
     data = None if place.posed.data is None else place.posed.data[: options.data]
     count = 1 if data is None else len(data)

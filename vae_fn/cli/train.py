@@ -2,6 +2,7 @@
 
 import json as json_format
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,15 @@ from vae_fn.cli.output import check_json, write_json
 from vae_fn.cli.parse import UsageError, parse, parse_preset, value_of
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import PRESET_HELP, PRESETS, TrainConfig, read_toml, to_toml
-from vae_fn.run.folder import read_config, run_of
+from vae_fn.run.folder import ENSEMBLE, members_of, read_config, run_of
+from vae_fn.run.members import Varied, member_settings, numbers
 
 SUMMARY = "Train a VAE and leave the results in a run folder."
 
 PROG = "vae-fn train"
+
+SEVERAL = {"--beta": "--betas", "--learning-rate": "--learning-rates"}
+"""Options of one value, and those of several in their place."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,19 @@ class TrainOptions:
     """What to do, and with which settings."""
 
     settings: OmitArgPrefixes[TrainConfig]
+    keys: int | None = None
+    """Train an ensemble of so many members, of this key and those after it, together."""
+    betas: str | None = None
+    """Train members of these weights of the KL term, as in 0.5,1,2; with --keys or --learning-rates of every pair."""
+    learning_rates: str | None = None
+    """Train members of these learning rates, likewise."""
     config: Path | None = None
     """Start from the settings in this TOML file instead of a preset, such as the config.toml of a run."""
     print_config: bool = False
     """Print the settings as TOML, and do nothing else."""
     resume: Path | None = None
-    """Go on with a run that was stopped: its folder, or one of its checkpoints. It keeps its settings."""
+    """Go on with a run that was stopped: its folder, or one of its checkpoints; or the folder of an ensemble. It keeps
+    its settings."""
     exact: bool = False
     """With --resume: refuse to go on where versions, machine or threads are others, instead of warning."""
     overwrite: bool = False
@@ -47,8 +59,31 @@ class TrainOptions:
             raise ConfigError("resume goes on with a run and overwrite deletes it: use one of them")
         if self.resume is not None and self.config is not None:
             raise ConfigError("a resumed run has its own settings: use --resume without --config")
-        new = self.settings.runs_dir / self.settings.run_name
-        check_json(self.json, new if self.resume is None else run_of(self.resume))
+        for option in ("keys", "betas", "learning_rates"):
+            if self.resume is not None and getattr(self, option) is not None:
+                raise ConfigError(f"resume goes on with the members that there are: leave {option} out")
+            if self.print_config and getattr(self, option) is not None:
+                raise ConfigError(f"print_config shows the settings of one run: leave {option} out")
+        check_json(self.json, self._folder())
+
+    @property
+    def varied(self) -> Varied:
+        """What differs between the members of an ensemble."""
+        given = {name: getattr(self, name) for name in ("betas", "learning_rates")}
+        return Varied(self.keys, *(numbers(name, text) if text is not None else () for name, text in given.items()))
+
+    @property
+    def several(self) -> bool:
+        """Whether an ensemble is trained, and not one run."""
+        return self.varied != Varied() if self.resume is None else (self.resume / ENSEMBLE).is_file()
+
+    def _folder(self) -> Path:
+        """Where the results go."""
+        if self.resume is not None:
+            return self.resume if self.several else run_of(self.resume)
+        if self.several:
+            return member_settings(self.settings, self.varied)[0].runs_dir
+        return self.settings.runs_dir / self.settings.run_name
 
 
 def main(args: Sequence[str]) -> None:
@@ -57,7 +92,13 @@ def main(args: Sequence[str]) -> None:
     if options.print_config:
         print(to_toml(options.settings), end="")
         return
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of each machine without a GPU
+    for name in ("torch.utils.cpp_extension", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each machine without a GPU, and of slow starts
+    if options.several:
+        from vae_fn.cli.ensembles import train_members
+
+        train_members(options)
+        return
     if options.resume is None:
         from vae_fn.run.train import train
 
@@ -77,8 +118,12 @@ def main(args: Sequence[str]) -> None:
 def _parse(args: Sequence[str]) -> TrainOptions:
     presets = "\n".join(f"  {name}: {text}" for name, text in PRESET_HELP.items())
     description = f"{SUMMARY}\n\nPresets, of which the first is the default:\n{presets}"
+    args = _joined(args)
+    for one, several in SEVERAL.items():
+        if value_of(one, args) is not None and value_of(several, args) is not None:
+            raise UsageError(f"{one} and {several} exclude each other: leave out one of them.")
     if place := value_of("--resume", args):
-        start = read_config(run_of(Path(place)))
+        start = read_config(_first_run(Path(place)))
     elif file := value_of("--config", args):
         start = _read(Path(file))
     else:
@@ -87,6 +132,22 @@ def _parse(args: Sequence[str]) -> TrainOptions:
     if args[0] in PRESETS:
         raise UsageError(f"the preset {args[0]} and settings from a file exclude each other: leave out one of them.")
     return parse(TrainOptions, args, PROG, TrainOptions(start), description)
+
+
+def _joined(args: Sequence[str]) -> list[str]:
+    """The arguments, with commas between the numbers of an option that takes several: spaces will do as well."""
+    joined: list[str] = []
+    for arg in args:
+        several = len(joined) > 1 and joined[-2] in SEVERAL.values()
+        if several and re.match(r"-?[.\d]", arg):
+            joined[-1] += f",{arg}"
+        else:
+            joined.append(arg)
+    return joined
+
+
+def _first_run(place: Path) -> Path:
+    return members_of(place)[0] if (place / ENSEMBLE).is_file() else run_of(place)
 
 
 def _read(file: Path) -> TrainConfig:

@@ -1,10 +1,9 @@
 """From settings to the parts of a run: data, model, algorithm. Training and evaluation build them here alike."""
 
 import math
-import os
-import shutil
-import sys
 import zlib
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import NamedTuple
 
 import torch
@@ -13,19 +12,26 @@ from vae_fn import gradients, models, random
 from vae_fn.data import Binarisation, Dataset, binarisation, hold_out, load, to_device
 from vae_fn.gradients.estimators import CATALOGUE
 from vae_fn.models import VAE
-from vae_fn.optimization import optimizers, schedules
+from vae_fn.optimization import optimizers
 from vae_fn.optimization.schedules import Schedule
 from vae_fn.random import Streams
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.faults import check_cache
+from vae_fn.run.machine import check_compiler, check_device
+from vae_fn.run.values import make_beta, make_learning_rate, make_values, scalar
 from vae_fn.training.batches import Batches
 from vae_fn.training.skipping import skip_nonfinite
 from vae_fn.training.step import Algorithm, Batch, Pose, make_step
-from vae_fn.types import Shape
+from vae_fn.training.stretches import Family, Member
+from vae_fn.types import Shape, Tree
 
 DATA_SEED = 2**64 - 1
 """The stated key of what belongs to the data and not to a run: the fixed binarisation and the validation split."""
+
+
+OWN = ("key", "beta", "learning_rate", "runs_dir", "name")
+"""Settings that members of an ensemble have of their own."""
 
 
 class Parts(NamedTuple):
@@ -37,6 +43,8 @@ class Parts(NamedTuple):
         protocol: how pixels become targets.
         vae: the model.
         streams: the keys.
+        family: the training step as a function of `values`; that of an ensemble is one.
+        values: learning rate and, where it is not the number 1, weight of the KL.
         algorithm: the training step.
         batches: the batch of every step.
         learning_rate: as a function of the steps before.
@@ -48,6 +56,8 @@ class Parts(NamedTuple):
     protocol: Binarisation
     vae: VAE
     streams: Streams
+    family: Family
+    values: Tree
     algorithm: Algorithm
     batches: Batches
     learning_rate: Schedule
@@ -58,6 +68,11 @@ class Parts(NamedTuple):
         """Training steps in all."""
         return self.config.epochs * self.batches.per_epoch
 
+    @property
+    def member(self) -> Member:
+        """The run as one of several trainings."""
+        return Member(self.values, self.batches, self.streams)
+
 
 def assemble(config: TrainConfig) -> Parts:
     """Make the parts of a run; everything that a user can have got wrong in them is found here.
@@ -65,17 +80,37 @@ def assemble(config: TrainConfig) -> Parts:
     Raises:
         UserError: the device or the data cannot be used, a setting does not fit the data, or there is no compiler.
     """
+    return assemble_members([config])[0]
+
+
+def assemble_members(configs: Sequence[TrainConfig]) -> list[Parts]:
+    """Make the parts of the members of an ensemble, which share images, model and family.
+
+    Raises:
+        UserError: as `assemble`.
+        ValueError: the settings differ in others than `OWN`.
+    """
+    config = configs[0]
+    shared = [{f.name: getattr(each, f.name) for f in fields(each) if f.name not in OWN} for each in configs]
+    if any(others != shared[0] for others in shared):
+        raise ValueError(f"members of an ensemble share all settings but {', '.join(OWN)}")
     check_device(config)
     check_compiler(config)
     check_cache(config)
     dataset, protocol = make_data(config)
-    vae, streams = make_model(config, dataset.shape), make_streams(config)
-    batches = Batches(dataset.train.images, streams.order, config.batch_size)
-    learning_rate = make_learning_rate(config, config.epochs * batches.per_epoch)
-    beta = make_beta(config)
-    algorithm = make_algorithm(config, vae, protocol, learning_rate, beta)
-    check_estimator(config, algorithm, math.prod(dataset.shape))
-    return Parts(config, dataset, protocol, vae, streams, algorithm, batches, learning_rate, beta)
+    vae, images = make_model(config, dataset.shape), dataset.train.images
+    steps = config.epochs * Batches(images, random.key(0), config.batch_size).per_epoch
+    family = make_family(config, vae, protocol, steps)
+    check_estimator(config, family(make_values(config)), math.prod(dataset.shape))
+
+    def parts(config: TrainConfig) -> Parts:
+        streams, values = make_streams(config), make_values(config)
+        batches = Batches(images, streams.order, config.batch_size)
+        rate = make_learning_rate(config, steps, values["learning_rate"])
+        beta = make_beta(config, scalar(config, config.beta))
+        return Parts(config, dataset, protocol, vae, streams, family, values, family(values), batches, rate, beta)
+
+    return list(map(parts, configs))
 
 
 def make_data(config: TrainConfig) -> tuple[Dataset, Binarisation]:
@@ -121,32 +156,25 @@ def make_streams(config: TrainConfig) -> Streams:
     return random.streams(random.key(config.key, config.device))
 
 
-def make_learning_rate(config: TrainConfig, steps: int) -> Schedule:
-    """The learning rate of a training of so many steps, as a function of the steps before.
+def make_family(config: TrainConfig, vae: VAE, protocol: Binarisation, steps: int) -> Family:
+    """The training algorithm of runs of so many steps, as a function of their `make_values`.
 
     Raises:
-        ConfigError: its warm-up is as long as the training.
+        ConfigError: as `make_learning_rate`, from the family.
     """
-    rate = _scalar(config, config.learning_rate)
-    if config.schedule == "constant":
-        return schedules.constant(rate)
-    if config.warmup_steps >= steps:
-        raise ConfigError(
-            f"warmup_steps {config.warmup_steps} leaves nothing of the run's {steps} steps: "
-            "use fewer --warmup-steps or more --epochs"
-        )
-    return schedules.warmup_cosine(rate, config.warmup_steps, steps)
 
+    def family(values: Tree) -> Algorithm:
+        rate = make_learning_rate(config, steps, values["learning_rate"])
+        beta = make_beta(config, values["beta"]) if "beta" in values else None
+        return make_algorithm(config, vae, protocol, rate, beta)
 
-def make_beta(config: TrainConfig) -> Schedule:
-    """The weight of the KL as a function of the steps before."""
-    return schedules.linear_warmup(_scalar(config, config.beta), config.kl_warmup)
+    return family
 
 
 def make_algorithm(
-    config: TrainConfig, vae: VAE, protocol: Binarisation, learning_rate: Schedule, beta: Schedule
+    config: TrainConfig, vae: VAE, protocol: Binarisation, learning_rate: Schedule, beta: Schedule | None
 ) -> Algorithm:
-    """The training algorithm of a run."""
+    """The training algorithm of a run; None is a weight of the KL that is the number 1."""
     entry = CATALOGUE[config.estimator]
     algorithm = make_step(
         models.bfloat16_trunk(vae) if config.precision == "bfloat16" else vae,
@@ -155,48 +183,11 @@ def make_algorithm(
         _optimizer(config, learning_rate),
         binarisation=protocol,
         samples=config.samples,
-        beta=None if config.beta == 1 and not config.kl_warmup else beta,
+        beta=beta,
         clip_norm=config.clip_norm or float("inf"),
         microbatch=config.microbatch or None,
     )
     return skip_nonfinite(algorithm) if config.skip_nonfinite else algorithm
-
-
-def check_device(config: TrainConfig) -> None:
-    """Touch the device, before anything is written.
-
-    Raises:
-        ConfigError: torch cannot use it.
-    """
-    try:
-        torch.zeros(1, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"device {config.device!r} cannot be used here ({reason}): use another --device, such as cpu"
-        ) from error
-
-
-def check_compiler(config: TrainConfig) -> None:
-    """Look for the C++ compiler that a compiled step needs on a CPU.
-
-    Raises:
-        ConfigError: it is not there.
-    """
-    if config.compile and config.device == "cpu" and compiler() is None:
-        raise ConfigError(
-            f"the step cannot be compiled here, as there is no C++ compiler {_compiler_name()!r}: "
-            "install g++, or name yours in CXX, or use --no-compile"
-        )
-
-
-def compiler() -> str | None:
-    """The path of the C++ compiler that compiled code on a CPU needs; None without one."""
-    return shutil.which(_compiler_name().partition(" ")[0])
-
-
-def _compiler_name() -> str:
-    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 
 
 def pose_of(config: TrainConfig) -> Pose:
@@ -241,7 +232,3 @@ def _optimizer(config: TrainConfig, learning_rate: Schedule) -> optimizers.Optim
         return optimizers.sgd(learning_rate, weight_decay=config.weight_decay)
     family = {"adam": optimizers.adam, "adamw": optimizers.adamw}[config.optimizer]
     return family(learning_rate, weight_decay=config.weight_decay)
-
-
-def _scalar(config: TrainConfig, value: float) -> torch.Tensor:
-    return torch.tensor(value, dtype=torch.float64, device=config.device)

@@ -17,10 +17,12 @@ from vae_fn import random, tree
 from vae_fn.data import binarisation
 from vae_fn.models import VAE
 from vae_fn.optimization.schedules import constant
-from vae_fn.run.assemble import check_device, make_algorithm, make_model
+from vae_fn.run.assemble import make_algorithm, make_model
 from vae_fn.run.config import TrainConfig, from_toml, to_toml
 from vae_fn.run.folder import NONFINITE, RunError, saved_steps, write_atomic
+from vae_fn.run.machine import check_device
 from vae_fn.run.sealed import BrokenError, count, image_shape, seal, unseal
+from vae_fn.run.values import is_weighted
 from vae_fn.training.step import Algorithm, Batch, State
 from vae_fn.types import Shape, Tree
 
@@ -121,7 +123,8 @@ def rebuild(config: TrainConfig, shape: Shape, learning_rate: Tensor, beta: Tens
     """The model of a run and its algorithm at one step."""
     vae = make_model(config, shape)
     protocol = binarisation(config.binarise)
-    return vae, make_algorithm(config, vae, protocol, constant(learning_rate), constant(beta))
+    weight = constant(beta) if is_weighted(config) else None
+    return vae, make_algorithm(config, vae, protocol, constant(learning_rate), weight)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Record]:

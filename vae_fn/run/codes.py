@@ -14,10 +14,11 @@ from vae_fn.distributions import central
 from vae_fn.evaluation.elbo import Evaluation, evaluate_elbo
 from vae_fn.evaluation.latents import decode, encode, encode_pixels, layers_of, spread, targets
 from vae_fn.models import VAE
-from vae_fn.run.assemble import DATA_SEED, check_device, make_model
+from vae_fn.run.assemble import DATA_SEED, make_model
 from vae_fn.run.checkpoints import BEST, Record, newest, read_model
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import CHECKPOINTS, RunError
+from vae_fn.run.machine import check_device
 from vae_fn.types import Key, Params, Shape, Tree
 
 SAMPLE, RECONSTRUCT, ENCODE = range(3, 6)

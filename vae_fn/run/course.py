@@ -15,19 +15,17 @@ from vae_fn.gradients.estimators import CATALOGUE
 from vae_fn.lab.race import Leg, Runner
 from vae_fn.random import Streams
 from vae_fn.run.assemble import (
-    check_compiler,
-    check_device,
     check_estimator,
-    make_algorithm,
-    make_beta,
     make_data,
-    make_learning_rate,
+    make_family,
     make_model,
     make_streams,
 )
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.faults import check_cache
+from vae_fn.run.machine import check_compiler, check_device
+from vae_fn.run.values import make_values
 from vae_fn.training.batches import Batches
 from vae_fn.training.step import Algorithm, Batch, Run, State, shared_steps
 from vae_fn.types import Params
@@ -96,8 +94,7 @@ class Course:
 
     def _algorithm(self, leg: Leg) -> Algorithm:
         config = settings_of(leg, self.config)
-        rate = make_learning_rate(config, self.steps)
-        return make_algorithm(config, self.vae, self.protocol, rate, make_beta(config))
+        return make_family(config, self.vae, self.protocol, self.steps)(make_values(config))
 
     def _bound(self, params: Params, split: Split, streams: Streams, draws: int) -> float:
         """At the same noise whenever it is asked for."""

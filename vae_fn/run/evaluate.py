@@ -6,10 +6,11 @@ from typing import Any
 
 from vae_fn import random, tree
 from vae_fn.evaluation.elbo import evaluate_elbo
-from vae_fn.run.assemble import check_device, checksum, make_data, make_model, make_streams
+from vae_fn.run.assemble import checksum, make_data, make_model, make_streams
 from vae_fn.run.checkpoints import read_model
 from vae_fn.run.codes import choose_checkpoint
 from vae_fn.run.folder import RunError, open_run, read_config
+from vae_fn.run.machine import check_device
 
 
 def evaluate_run(

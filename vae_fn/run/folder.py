@@ -7,16 +7,18 @@ import contextlib
 import difflib
 import errno
 import fcntl
+import json
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from vae_fn.errors import UserError
-from vae_fn.run.checks import check_name
+from vae_fn.run.checks import ConfigError, check_name
 from vae_fn.run.config import TrainConfig, read_toml
 
 CHECKPOINTS = "checkpoints"
@@ -24,6 +26,9 @@ CHECKPOINTS = "checkpoints"
 
 NONFINITE = "nonfinite"
 """Where in a run's folder the steps are that were not finite."""
+
+ENSEMBLE = "ensemble.json"
+"""The file that says which runs in a folder are the members of an ensemble."""
 
 TEMPORARY = ".tmp"
 """How the names of files end that are being written."""
@@ -56,6 +61,11 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def as_json(content: dict[str, Any]) -> str:
+    """JSON for people to read, and for machines."""
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
 def sweep(run: Path) -> None:
     """Remove the unfinished files that a killed process left in a run, which this process must hold."""
     for folder in (run, *(run / name for name in (CHECKPOINTS, "tensorboard", NONFINITE))):
@@ -70,8 +80,9 @@ def create_run(runs_dir: Path, name: str, files: Mapping[str, str], overwrite: b
     Args:
         runs_dir: Where runs are kept; made if need be.
         name: The run's name, a plain folder name.
-        files: The contents of the files that make the folder a run, `config.toml` among them, by name.
-        overwrite: Delete an earlier run of that name, if a run is what it is.
+        files: The contents of the files that make the folder a run, `config.toml` among them, by name; or those of an
+            ensemble, whose members' names stand in front, as in `key-0/config.toml`.
+        overwrite: Delete an earlier run or ensemble of that name, if it is one.
 
     Raises:
         ConfigError: The name is not a plain folder name.
@@ -83,6 +94,7 @@ def create_run(runs_dir: Path, name: str, files: Mapping[str, str], overwrite: b
         runs_dir.mkdir(parents=True, exist_ok=True)
         making.mkdir()
         for file, content in files.items():
+            (making / file).parent.mkdir(exist_ok=True)
             write_atomic(making / file, content)
         if overwrite and os.path.lexists(path):
             _delete_run(path)
@@ -98,6 +110,37 @@ def create_run(runs_dir: Path, name: str, files: Mapping[str, str], overwrite: b
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return path
+
+
+def members_of(folder: Path) -> list[Path]:
+    """The runs that are the members of an ensemble.
+
+    Raises:
+        RunError: The folder is no ensemble, or its description is damaged.
+    """
+    file = folder / ENSEMBLE
+    try:
+        names = [member["name"] for member in json.loads(file.read_text(encoding="utf-8"))["members"]]
+        for name in names:
+            check_name(name)
+    except FileNotFoundError as fault:
+        raise RunError(f"{folder} has no {ENSEMBLE}, so it is not an ensemble") from fault
+    except (ValueError, LookupError, TypeError, ConfigError) as fault:
+        raise RunError(f"{file} is damaged: restore it, or go on with each member by itself") from fault
+    return [folder / name for name in names]
+
+
+@contextlib.contextmanager
+def hold_all(folders: Iterable[Path]) -> Iterator[None]:
+    """`hold` several.
+
+    Raises:
+        RunError: Another process holds one of them.
+    """
+    with contextlib.ExitStack() as held:
+        for folder in folders:
+            held.enter_context(hold(folder))
+        yield
 
 
 @contextlib.contextmanager
@@ -146,6 +189,8 @@ def open_run(path: Path) -> Path:
     """
     if (path / "config.toml").is_file():
         return path
+    if (path / ENSEMBLE).is_file():
+        raise RunError(f"{path} is an ensemble: give one of its runs, such as {members_of(path)[0]}")
     places = (path.parent, path.parent / "runs")
     runs = {found.parent.name: found.parent for place in places for found in sorted(place.glob("[!.]*/config.toml"))}
     near = [str(runs[name]) for name in difflib.get_close_matches(path.name, runs, n=3)]
@@ -180,7 +225,7 @@ def read_config(run: Path) -> TrainConfig:
 
 
 def _in_the_way(path: Path) -> RunError:
-    if not (path / "config.toml").is_file():
+    if not any((path / name).is_file() for name in ("config.toml", ENSEMBLE)):
         return RunError(f"{path} exists and is not a run: choose another --name")
     return RunError(
         f"{path} exists: go on with it by --resume {path}, choose another --name, or --overwrite to delete it first"
@@ -188,14 +233,16 @@ def _in_the_way(path: Path) -> RunError:
 
 
 def _delete_run(path: Path) -> None:
-    """Delete a folder whose `config.toml` is a run's and that no process is writing; it goes as a whole or stays."""
+    """Delete a run or an ensemble that no process is writing; it goes as a whole or stays."""
     try:
         if path.is_symlink():
             raise RunError("it is a symbolic link")
-        read_config(path)
+        runs = members_of(path) if (path / ENSEMBLE).is_file() else [path]
+        for run in runs:
+            read_config(run)
     except (UserError, OSError) as fault:
         raise RunError(
             f"{path} exists and is not a run of this version: delete it by hand, or choose another --name"
         ) from fault
-    with hold(path):
+    with hold_all({path, *runs}):
         shutil.rmtree(path.rename(path.with_name(f".{path.name}.{uuid.uuid4().hex}")))

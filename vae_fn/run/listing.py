@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from vae_fn.run.config import TrainConfig, from_toml
-from vae_fn.run.folder import CHECKPOINTS, NONFINITE, RunError, saved_steps
+from vae_fn.run.folder import CHECKPOINTS, ENSEMBLE, NONFINITE, RunError, saved_steps
 
 Value = TypeVar("Value")
 
@@ -55,7 +55,7 @@ class Listed(NamedTuple):
 
 
 def list_runs(folder: Path) -> list[Listed]:
-    """The runs in a folder, the newest last.
+    """The runs in a folder and in its ensembles, the newest last; a member's name begins with that of its ensemble.
 
     Raises:
         RunError: It is no folder of runs.
@@ -66,7 +66,8 @@ def list_runs(folder: Path) -> list[Listed]:
         raise RunError(f"{folder} is a file: give the folder that your runs are in")
     if (folder / "config.toml").exists():
         raise RunError(f"{folder} is a run itself: give the folder that it is in, {folder.resolve().parent}")
-    return [list_run(run) for run in sorted(_runs(folder), key=lambda run: (_begun(run), run.name))]
+    runs = sorted(_runs(folder), key=lambda run: (_begun(run), str(run)))
+    return [list_run(run)._replace(name=str(run.relative_to(folder))) for run in runs]
 
 
 def list_run(run: Path) -> Listed:
@@ -87,9 +88,13 @@ def list_run(run: Path) -> Listed:
 def _runs(folder: Path) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            hidden = entry.name.startswith(".")
-            if not hidden and entry.is_dir(follow_symlinks=False) and _exists(Path(entry.path) / "config.toml"):
-                yield Path(entry.path)
+            path, hidden = Path(entry.path), entry.name.startswith(".")
+            if hidden or not entry.is_dir(follow_symlinks=False):
+                continue
+            if _exists(path / "config.toml"):
+                yield path
+            elif _exists(path / ENSEMBLE):
+                yield from _runs(path)
 
 
 def _begun(run: Path) -> float:

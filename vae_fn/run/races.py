@@ -19,10 +19,9 @@ from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.course import Course, settings_of
 from vae_fn.run.environment import differences, environment
-from vae_fn.run.folder import RunError, hold, write_atomic
+from vae_fn.run.folder import RunError, as_json, hold, write_atomic
 from vae_fn.run.interrupts import Interrupted
 from vae_fn.run.sealed import BrokenError, seal, unseal
-from vae_fn.run.train import as_json
 
 SETTINGS = "race.json"
 """The file that says what race is in a folder."""

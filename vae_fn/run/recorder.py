@@ -8,14 +8,17 @@ from typing import Any, TextIO
 
 import torch
 
-from vae_fn import random
+from vae_fn import random, tree
 from vae_fn.evaluation.elbo import Evaluation, evaluate_elbo
 from vae_fn.run.assemble import Parts
 from vae_fn.run.checkpoints import Record, save_checkpoint
-from vae_fn.run.interrupts import Interrupted, Interrupts
-from vae_fn.run.metrics import metrics_row
+from vae_fn.run.clinic import NonFiniteError, admit
+from vae_fn.run.folder import as_json, write_atomic
+from vae_fn.run.metrics import metrics_row, with_nonfinite
 from vae_fn.run.tensorboard import Board
-from vae_fn.training.loop import Hooks, Progress, Row
+from vae_fn.training.bar import Row
+from vae_fn.training.loop import Hooks, Progress
+from vae_fn.training.nonfinite import NonFiniteStep
 from vae_fn.training.step import State
 from vae_fn.types import Params
 
@@ -28,11 +31,10 @@ class Recorder:
 
     Attributes:
         record: where the run stood at the last checkpoint, or what it started from.
+        fault: what was not finite, None so far.
     """
 
-    def __init__(
-        self, parts: Parts, run: Path, record: Record, metrics: TextIO, board: Board | None, interrupts: Interrupts
-    ):
+    def __init__(self, parts: Parts, run: Path, record: Record, metrics: TextIO, board: Board | None):
         """Listen to a run that stands at `record`.
 
         Args:
@@ -41,16 +43,16 @@ class Recorder:
             record: where it stands.
             metrics: the open `metrics.jsonl`, at its end.
             board: TensorBoard's files, or None for no such.
-            interrupts: the signals to serve.
         """
         self.parts, self.run, self.record = parts, run, record
-        self._metrics, self._board, self._interrupts = metrics, board, interrupts
+        self.fault: NonFiniteError | None = None
+        self._metrics, self._board = metrics, board
         self._start = time.perf_counter() - record.seconds
         self._best = False  # whether the epoch that ends here has the best validation ELBO
 
     def hooks(self) -> Hooks:
         """The loop's hooks."""
-        return Hooks(self._log, self._epoch, self._wants, self._save)
+        return Hooks(self._log, self._lost, self._epoch, self._save)
 
     def seconds(self) -> float:
         """Seconds spent on the run, in all its sittings."""
@@ -59,6 +61,24 @@ class Recorder:
     def test(self, params: Params) -> Evaluation:
         """The result of the run; `vae_fn.run.evaluate` repeats it."""
         return self._evaluate(params, self.parts.dataset.test.images, 0, self.parts.config.evaluation_draws)
+
+    def finish(self, state: State) -> None:
+        """Evaluate the run at its end and write its summary."""
+        test = self.test(state.params)
+        summary = {
+            "parameters": tree.size(state.params),
+            "steps": self.parts.steps,
+            "seconds": self.seconds(),
+            "skipped": self.record.skipped,
+            "test": with_nonfinite(test._asdict()),
+        }
+        write_atomic(self.run / "summary.json", as_json(summary))
+        if not math.isfinite(test.elbo):
+            advice = f"try a smaller --learning-rate (the run is in {self.run})"
+            self.fault = NonFiniteError(f"the test ELBO is not finite: {advice}")
+
+    def _lost(self, fault: NonFiniteStep) -> None:
+        self.fault = admit(self.parts, self.run, fault)
 
     def _log(self, row: Row) -> None:
         self.record = self.record._replace(skipped=self.record.skipped + row.skipped)
@@ -90,11 +110,6 @@ class Recorder:
         if self._board:
             self._board.pictures(state.params, step)
 
-    def _wants(self, step: int) -> bool:
-        every = self.parts.config.checkpoint_every
-        ends = step % self.parts.batches.per_epoch == 0
-        return self._interrupts.asked() or ends or (every > 0 and step % every == 0)
-
     def _save(self, progress: Progress) -> None:
         step = int(progress.state.step)
         epoch, batch = divmod(step, self.parts.batches.per_epoch)
@@ -103,11 +118,8 @@ class Recorder:
         config = self.parts.config
         tensors = progress._asdict() | {"key": random.key(config.key)}
         best = self._best and config.keep_best
-        path = save_checkpoint(self.run, tensors, self.record, keep_last=config.keep_last, best=best)
+        save_checkpoint(self.run, tensors, self.record, keep_last=config.keep_last, best=best)
         self._best = False
-        if self._interrupts.received is not None and step < self.parts.steps:
-            where = f"stopped at step {step} of {self.parts.steps}, saved in {path}"
-            raise Interrupted(f"{where}; go on with --resume {self.run}", self._interrupts.received)
 
     def _evaluate(self, params: Params, images: Any, key: int, draws: int) -> Evaluation:
         stream = random.fold_in(self.parts.streams.evaluation, key)

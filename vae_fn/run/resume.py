@@ -1,6 +1,7 @@
 """Going on with a run that was stopped, bit for bit as if it had not been."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from vae_fn.run.config import TrainConfig, from_toml, to_toml
 from vae_fn.run.environment import differences
 from vae_fn.run.folder import NONFINITE, RunError, hold, read_config, run_of, saved_steps, sweep, write_atomic
 from vae_fn.run.metrics import keep_rows
-from vae_fn.run.train import beginning, carry_on, initial_state
+from vae_fn.run.sitting import Sitting, carry_on_alone
+from vae_fn.run.train import beginning, initial_state
 from vae_fn.training.loop import Progress, begin
 
 FREE = ("data", "tensorboard", "checkpoint_every", "keep_last", "keep_best", "microbatch", "compile", "device")
@@ -38,24 +40,53 @@ def resume(place: Path, config: TrainConfig, *, exact: bool = False, quiet: bool
     """
     run = run_of(place)
     with hold(run):
-        _check_settings(run, read_config(run), config)
-        parts = assemble(config)
-        progress, record = _restore(parts, run, place)
-        _check_settings(run, from_toml(record.config), config)
+        check_settings(run, read_config(run), config)
+        path = place if place != run else next(iter(checkpoints(run)), None)
+        sitting = take_up(assemble(config), run, path)
+        parts, record = sitting.parts, sitting.record
         if record.step >= parts.steps and (run / "summary.json").exists():
             raise RunError(f"{run} is finished: see it with `vae-fn evaluate {run}`, or train on with more --epochs")
-        _check_environment(run, record, beginning(parts), exact)
-        _say_what_was_lost(run, record.step)
-        forget_after(run, record.step)
-        sweep(run)
-        keep_rows(run / "metrics.jsonl", record.rows)
-        (run / "summary.json").unlink(missing_ok=True)
-        write_atomic(run / "config.toml", to_toml(config))
-        return carry_on(parts, run, progress, record._replace(config=to_toml(config)), quiet=quiet)
+        check_environments([sitting], exact)
+        return carry_on_alone(go_back(sitting), quiet=quiet)
 
 
-def _restore(parts: Parts, run: Path, place: Path) -> tuple[Progress, Record]:
-    path = place if place != run else next(iter(checkpoints(run)), None)
+def take_up(parts: Parts, run: Path, path: Path | None) -> Sitting:
+    """A run as it stood at a checkpoint, or at its beginning for None; nothing is changed.
+
+    Raises:
+        UserError: the checkpoint is damaged, or of other settings.
+    """
+    sitting = Sitting(parts, run, *_restore(parts, run, path))
+    check_settings(run, from_toml(sitting.record.config), parts.config)
+    return sitting
+
+
+def go_back(sitting: Sitting) -> Sitting:
+    """Take back what a run wrote after it stood as it is taken up, and give it its settings."""
+    parts, run, _, record = sitting
+    _say_what_was_lost(run, record.step)
+    forget_after(run, record.step)
+    sweep(run)
+    keep_rows(run / "metrics.jsonl", record.rows)
+    (run / "summary.json").unlink(missing_ok=True)
+    write_atomic(run / "config.toml", to_toml(parts.config))
+    return sitting._replace(record=record._replace(config=to_toml(parts.config)))
+
+
+def check_environments(sittings: Sequence[Sitting], exact: bool) -> None:
+    """See that runs go on where they began; a difference is one line on stderr, or with `exact` an error.
+
+    Raises:
+        RunError: images or generator are others.
+    """
+    said = [_differences(each.run, each.record, beginning(each.parts)) for each in sittings]
+    for found in dict.fromkeys(filter(None, said)):
+        if exact:
+            raise RunError(f"not exact: {found}: restore that, or leave --exact out")
+        print(f"resumed, but perhaps not to the bit: {found}", file=sys.stderr)
+
+
+def _restore(parts: Parts, run: Path, path: Path | None) -> tuple[Progress, Record]:
     if path is None:
         return begin(initial_state(parts)), beginning(parts)
     shapes = tree.shapes_of(lambda: begin(initial_state(parts)))
@@ -67,7 +98,12 @@ def _restore(parts: Parts, run: Path, place: Path) -> tuple[Progress, Record]:
     return Progress(stored["state"], stored["pending"]), record
 
 
-def _check_settings(run: Path, old: TrainConfig, new: TrainConfig) -> None:
+def check_settings(run: Path, old: TrainConfig, new: TrainConfig) -> None:
+    """See that a run keeps its settings.
+
+    Raises:
+        ConfigError: it does not.
+    """
     for field in fields(TrainConfig):
         before, now = getattr(old, field.name), getattr(new, field.name)
         longer = field.name == "epochs" and now > before and new.schedule == "constant"
@@ -79,7 +115,7 @@ def _check_settings(run: Path, old: TrainConfig, new: TrainConfig) -> None:
             )
 
 
-def _check_environment(run: Path, then: Record, now: Record, exact: bool) -> None:
+def _differences(run: Path, then: Record, now: Record) -> str:
     if then.data != now.data:
         raise RunError(f"the images are not those that {run} was trained on: restore the data, or train again")
     if then.environment["generator"] != now.environment["generator"]:
@@ -87,11 +123,7 @@ def _check_environment(run: Path, then: Record, now: Record, exact: bool) -> Non
             f"{run} drew its random numbers with {then.environment['generator']}, here there is "
             f"{now.environment['generator']}: resume it with torch {then.environment['torch']}, as it was made"
         )
-    found = differences(then.environment, now.environment)
-    if found and exact:
-        raise RunError(f"not exact: {'; '.join(found)}: restore that, or leave --exact out")
-    if found:
-        print(f"resumed, but perhaps not to the bit: {'; '.join(found)}", file=sys.stderr)
+    return "; ".join(differences(then.environment, now.environment))
 
 
 def _say_what_was_lost(run: Path, done: int) -> None:

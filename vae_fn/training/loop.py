@@ -1,25 +1,27 @@
-"""The training loop: steps, rows for whoever listens, and the places where a run can be left and taken up again."""
+"""The training loop: steps, rows for whoever listens, and the places where a run can be left and taken up again.
 
-import contextlib
+Several trainings go in lock-step, as the members of an ensemble; one alone is an ensemble of one.
+"""
+
 import math
-import sys
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, NoReturn
 
 import torch
 from jaxtyping import Float32
 from torch import Tensor
-from tqdm import tqdm
 
 from vae_fn import tree
+from vae_fn.training.bar import Row, progress_bar, show
 from vae_fn.training.batches import Batches
-from vae_fn.training.nonfinite import all_finite, first_nonfinite
+from vae_fn.training.nonfinite import NonFiniteStep, all_finite, first_nonfinite
 from vae_fn.training.step import Info, State
 from vae_fn.training.stretches import LONGEST, Advance
 
 PATIENCE = 0.5
-"""Seconds of a stretch of steps beyond which the next one is shorter: what a signal and the progress bar wait for."""
+"""Seconds of a member's stretch of steps beyond which the next one is shorter: a signal and the progress bar wait for
+those of all members."""
 
 
 class Progress(NamedTuple):
@@ -34,39 +36,39 @@ class Progress(NamedTuple):
     pending: Float32[Tensor, "n fields"]
 
 
-class Row(NamedTuple):
-    """Training since the last row.
-
-    Attributes:
-        step: steps done.
-        epoch: the epoch that the last of them belongs to, from 1.
-        info: means of `Info`: examples count equally (for `grad_norm`, steps do), skipped steps not at all; NaN where
-            all steps were skipped.
-        skipped: steps that were not finite and changed nothing.
-        examples_per_second: the speed since the last row.
-    """
-
-    step: int
-    epoch: int
-    info: dict[str, float]
-    skipped: int
-    examples_per_second: float
+def _ends(fault: NonFiniteStep) -> NoReturn:
+    raise fault
 
 
 class Hooks(NamedTuple):
-    """Who listens, in this order.
+    """Who listens to a training, in this order.
 
     Attributes:
-        log: `log(row)` at every row, the last of an epoch and of a run that is not finite included.
+        log: `log(row)` at every row, the last of an epoch and of a training that is not finite included.
+        lost: `lost(fault)` where a step gave or left something that is not finite. The training ends there; what this
+            raises, by default the fault, ends the loop.
         epoch: `epoch(state, step, epoch)` at the end of an epoch.
-        wants: `wants(step)`: whether `save` is to be called after that step. It is asked ahead, and more than once.
-        save: `save(progress)`; what it raises ends the loop.
+        save: `save(progress)` where that was wanted.
     """
 
     log: Callable[[Row], None] = lambda row: None
+    lost: Callable[[NonFiniteStep], None] = _ends
     epoch: Callable[[State, int, int], None] = lambda state, step, epoch: None
-    wants: Callable[[int], bool] = lambda step: False
     save: Callable[[Progress], None] = lambda progress: None
+
+
+class Training(NamedTuple):
+    """One of the trainings that go in lock-step.
+
+    Attributes:
+        progress: where it stands, as from `begin`.
+        batches: its batch of every step, on the state's device.
+        hooks: who listens.
+    """
+
+    progress: Progress
+    batches: Batches
+    hooks: Hooks
 
 
 def begin(state: State) -> Progress:
@@ -76,66 +78,96 @@ def begin(state: State) -> Progress:
 
 def fit(
     advance: Advance,
-    progress: Progress,
-    batches: Batches,
+    trainings: Sequence[Training],
     *,
     epochs: int,
     log_every: int,
-    hooks: Hooks,
+    wants: Callable[[int], bool] = lambda step: False,
+    saved: Callable[[int], None] = lambda step: None,
     skipping: bool = False,
     quiet: bool = False,
-) -> State:
-    """Run the steps that are left of all epochs and return the last state.
+) -> dict[int, State]:
+    """Run the steps that are left of all epochs and return the last states of the trainings that were not lost.
 
-    The device is waited for at rows, and where `hooks.wants` the state, alone. There everything must be finite, or a
-    last row is written and the first step that was not is found by running again from the last such place.
+    The device is waited for at rows, and where a state is wanted, alone. There everything must be finite, or a last
+    row is written and the first step that was not is found by running again from the last such place.
 
     Args:
-        advance: takes a stretch of steps, as from `one_by_one` or `compiled_stretches`.
-        progress: where to start, as from `begin`.
-        batches: the batch of every step, on the state's device.
+        advance: takes a stretch of steps, as from `one_by_one`, `compiled_stretches` or `vmapped`.
+        trainings: all at the same step, with batches of the same sizes.
         epochs: passes over the data in all.
         log_every: steps per row.
-        hooks: who listens.
+        wants: whether states are to be saved after a step. It is asked ahead, and more than once.
+        saved: called after all of a step were; what it raises ends the loop.
         skipping: steps that are not finite leave the state alone (`skip_nonfinite`): they are counted and go on.
         quiet: show no progress.
-
-    Raises:
-        NonFiniteStep: A step gave or left something that is not finite.
     """
-    state, held = progress.state, tree.clone(progress.state)
-    step, steps = int(state.step), epochs * batches.per_epoch
-    window, most = _Window([progress.pending], skipping, step, time.perf_counter()), 1
+    step, now, batches = int(trainings[0].progress.state.step), time.perf_counter(), trainings[0].batches
+    steps, most = epochs * batches.per_epoch, 1
+    going = {number: _Going(training, step, now, skipping) for number, training in enumerate(trainings)}
 
     def due(step: int) -> bool:
         return step % log_every == 0 or step % batches.per_epoch == 0
 
-    with _progress(step, steps, quiet) as bar:
-        while step < steps:
-            count = next(n for n in range(1, most + 1) if n == most or due(step + n) or hooks.wants(step + n))
+    with progress_bar(step, steps, quiet) as bar:
+        while step < steps and going:
+            count = next(n for n in range(1, most + 1) if n == most or due(step + n) or wants(step + n))
             began = time.perf_counter()
-            state, infos = advance(state, step, count)
-            most = min(2 * most, LONGEST) if time.perf_counter() - began < PATIENCE else max(most // 2, 1)
+            states, infos = advance({number: each.state for number, each in going.items()}, step, count)
+            patient = time.perf_counter() - began < PATIENCE * len(going)
+            most = min(2 * most, LONGEST) if patient else max(most // 2, 1)
             step += count
-            window.infos.append(infos)
             bar.update(count)
-            epoch, ends, wanted = (step - 1) // batches.per_epoch + 1, step % batches.per_epoch == 0, hooks.wants(step)
-            lost = (due(step) or wanted) and not all_finite(state if skipping else (state, window.stacked()))
-            if due(step) or lost:
-                row = Row(step, epoch, *window.close(batches, step))
-                _show(bar, row, epochs)
-                hooks.log(row)
-            if lost:
-                raise first_nonfinite(advance, held, step, batches, skipping=skipping)
-            if due(step) or wanted:
-                held = tree.clone(state)
-            if ends:
-                hooks.epoch(state, step, epoch)
-            if wanted:
-                hooks.save(Progress(state, window.stacked()))
-            if ends:
-                window.since = time.perf_counter()
-    return state
+            wanted, rows, lost = wants(step), [], []
+            for (number, each), reported in zip(going.items(), infos, strict=True):
+                each.take(states[number], reported)
+                if not (due(step) or wanted):
+                    continue
+                fine = each.is_finite()
+                if due(step) or not fine:
+                    rows.append(each.log(step))
+                if fine:
+                    each.keep(step, wanted)
+                else:
+                    lost.append(number)
+                    each.hooks.lost(first_nonfinite(advance, number, each.held, step, each.batches, skipping=skipping))
+            show(bar, rows, epochs)
+            going = {number: each for number, each in going.items() if number not in lost}
+            if wanted and going:
+                saved(step)
+            if step % batches.per_epoch == 0:
+                for each in going.values():
+                    each.window.since = time.perf_counter()
+    return {number: each.state for number, each in going.items()}
+
+
+class _Going:
+    """A training on its way: its state, a copy of one that was checked, and the steps since the last row."""
+
+    def __init__(self, training: Training, step: int, now: float, skipping: bool):
+        progress, self.batches, self.hooks = training
+        self.state, self.held = progress.state, tree.clone(progress.state)
+        self.window = _Window([progress.pending], skipping, step, now)
+
+    def take(self, state: State, infos: Tensor) -> None:
+        self.state = state
+        self.window.infos.append(infos)
+
+    def is_finite(self) -> bool:
+        return bool(all_finite(self.state if self.window.skipping else (self.state, self.window.stacked())))
+
+    def log(self, step: int) -> Row:
+        row = Row(step, (step - 1) // self.batches.per_epoch + 1, *self.window.close(self.batches, step))
+        self.hooks.log(row)
+        return row
+
+    def keep(self, step: int, wanted: bool) -> None:
+        self.held = tree.clone(self.state)
+        epoch, place = divmod(step, self.batches.per_epoch)
+        if place == 0:
+            self.hooks.epoch(self.state, step, epoch)
+        if wanted:
+            self.hooks.save(Progress(self.state, self.window.stacked()))
 
 
 class _Window:
@@ -168,41 +200,3 @@ def _means(reports: list[tuple[list[float], int]]) -> dict[str, float]:
         for name, value in zip(Info._fields, values, strict=True):
             means[name] += value * (1 / len(reports) if name == "grad_norm" else size / total)
     return means
-
-
-def _show(bar: tqdm, row: Row, epochs: int) -> None:
-    terms = ", ".join(f"{name} {row.info[name]:.2f}" for name in ("loss", "reconstruction", "kl"))
-    skipped = f", {row.skipped} skipped" if row.skipped else ""
-    bar.set_description(f"epoch {row.epoch}/{epochs}", refresh=False)
-    bar.set_postfix_str(f"{terms}, {row.examples_per_second:,.0f} examples/s{skipped}", refresh=False)
-
-
-def _progress(start: int, steps: int, quiet: bool) -> tqdm:
-    seconds_between = 0.2 if sys.stderr.isatty() else 15.0
-    return tqdm(
-        initial=start,
-        total=steps,
-        unit="step",
-        dynamic_ncols=True,
-        mininterval=seconds_between,
-        disable=quiet,
-        file=_Unbroken(sys.stderr),
-    )
-
-
-class _Unbroken:
-    """A stream whose reader may leave: progress that nobody sees does not end a run."""
-
-    def __init__(self, stream: Any):
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            self._stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            self._stream.flush()

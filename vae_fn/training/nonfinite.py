@@ -32,20 +32,24 @@ def all_finite(values: Tree) -> Bool[Tensor, ""]:
     return torch.stack([leaf.isfinite().all() for leaf in leaves]).all()
 
 
-def first_nonfinite(advance: Advance, held: State, steps: int, batches: Batches, *, skipping: bool) -> NonFiniteStep:
+def first_nonfinite(
+    advance: Advance, number: int, held: State, steps: int, batches: Batches, *, skipping: bool
+) -> NonFiniteStep:
     """The first step that gave or left something that is not finite, found by running the steps since `held` again.
 
     Args:
         advance: takes the steps, with the same numbers again.
-        held: a state that was checked; it is consumed.
+        number: of the member whose step it is.
+        held: a state of it that was checked; it is consumed.
         steps: done by now, more than at `held`.
-        batches: the batch of every step.
+        batches: its batch of every step.
         skipping: what a step gives may be anything.
     """
     before = held
     for step in range(int(held.step), steps):
         before = tree.clone(held)
-        held, info = advance(held, step, 1)
-        if not all_finite(held if skipping else (held, info)):
+        states, infos = advance({number: held}, step, 1)
+        held = states[number]
+        if not all_finite(held if skipping else (held, infos)):
             return NonFiniteStep(before, batches(step), found=True)
     return NonFiniteStep(before, batches(steps - 1), found=False)

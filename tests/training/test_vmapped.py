@@ -1,0 +1,94 @@
+"""Members side by side: the members alone to rounding, each with its own order, noise and values."""
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from tests.training.members import beginnings, eager, family_of, largest_gap, members, taken
+from tests.training.poison import no_number, pose_at
+from tests.training.problems import algorithm, double, images, small_vae
+from vae_fn import data
+from vae_fn.compiling import compile_epoch, compile_step
+from vae_fn.gradients import elbo_sampled_problem, estimators
+from vae_fn.training import adamw
+from vae_fn.training.batches import Batches
+from vae_fn.training.skipping import skip_nonfinite
+from vae_fn.training.vmapped import repeated, vmapped
+
+FAMILIES = {
+    "pathwise": {},
+    "dynamic, several samples": {"pose": elbo_sampled_problem, "samples": 3, "binarisation": data.DYNAMIC},
+    "a baseline that learns": {"pose": elbo_sampled_problem, "estimator": estimators.nvil()},
+}
+
+
+def check_equal(family, advance, cast, bound):
+    found = taken(advance, beginnings(family, members(), cast))
+    expected = taken(eager(family, members()), beginnings(family, members(), cast))
+    assert largest_gap(found, expected) < bound
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_members_side_by_side_are_the_members_alone(name):
+    family = family_of(**FAMILIES[name])
+    check_equal(family, vmapped(family, members(), repeated), double, 1e-12)
+
+
+@pytest.mark.parametrize("field", ["values", "batches", "streams"])
+def test_a_member_that_takes_something_of_its_neighbour_is_rejected(field):
+    family, (first, second, third) = family_of(), members()
+    mixed = [first, second._replace(**{field: getattr(third, field)}), third]
+    with pytest.raises(AssertionError):
+        check_equal(family, vmapped(family, mixed, repeated), double, 1e-12)
+
+
+def test_the_rest_goes_on_where_a_member_is_left_out():
+    family = family_of()
+    advance = vmapped(family, members(), repeated)
+    every, rows = taken(advance, beginnings(family, members()))
+    states = {number: state for number, state in beginnings(family, members()).items() if number != 1}
+    some, own = taken(advance, states)
+    assert largest_gap((some, own), ({0: every[0], 2: every[2]}, rows[[0, 2]])) == 0
+
+
+def test_a_member_that_is_not_finite_leaves_the_others_alone():
+    """The middle one alone is harmed: the weight of its KL is what the clock of the harm shows."""
+    vae = small_vae()
+
+    def family(values):
+        pose, weight = pose_at(no_number, 3), values["beta"]
+        clock = {"beta": lambda step: torch.where(weight == 1.5, step.double(), 99.0)}
+        return skip_nonfinite(algorithm(vae, pose=pose, optimizer=adamw(values["learning_rate"]), **clock))
+
+    states, rows = taken(vmapped(family, members(), repeated), beginnings(family, members()))
+    assert rows.isnan().all(-1).nonzero().tolist() == [[1, 2]]
+    assert [state.optimizer.step.item() for state in states.values()] == [6, 5, 6]
+
+
+def test_members_of_other_images_are_refused():
+    first, second, _ = members()
+    others = second._replace(batches=Batches(images(16), second.streams.order, 6))
+    with pytest.raises(ValueError, match="share their images"):
+        vmapped(family_of(), [first, others], repeated)
+
+
+def test_stretches_end_with_the_epoch():
+    family = family_of()
+    with pytest.raises(ValueError, match="end with its epoch at the latest"):
+        taken(vmapped(family, members(), repeated), beginnings(family, members()), cuts=(4,))
+
+
+EDGES = {
+    "step": lambda step: repeated(compile_step(step)),
+    "epoch": compile_epoch,
+}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.usefixtures("fresh_compiler")
+def test_compiled_members_are_the_members_alone_to_rounding_in_two_programs(edge):
+    """In float32, after six steps: 1e-4 of the largest number of a leaf."""
+    family = family_of()
+    counters.clear()
+    check_equal(family, vmapped(family, members(), EDGES[edge]), lambda state: state, 1e-4)
+    assert counters["stats"]["unique_graphs"] == 2

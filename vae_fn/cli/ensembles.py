@@ -1,0 +1,64 @@
+"""`vae-fn train` with several keys, betas or learning rates: an ensemble, and what it comes to."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from vae_fn.cli.output import write_json
+from vae_fn.run.members import member_settings, setting_names
+
+if TYPE_CHECKING:
+    from vae_fn.cli.train import TrainOptions
+
+TERMS = ("elbo", "reconstruction", "kl")
+HEADERS = ("member", "test ELBO", "reconstruction", "KL")
+
+
+def train_members(options: "TrainOptions") -> None:
+    """Train an ensemble or go on with one, then print where the results are and what they are.
+
+    Raises:
+        UserError: As the training does; a member that was not finite is reported after the results of the others.
+    """
+    from vae_fn.run.ensemble import resume_ensemble, train_ensemble
+
+    if options.resume is None:
+        settings = member_settings(options.settings, options.varied)
+        folder, fault = train_ensemble(settings, overwrite=options.overwrite, quiet=options.quiet)
+    else:
+        folder, fault = resume_ensemble(options.resume, options.settings, exact=options.exact, quiet=options.quiet)
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    if options.json is not None:
+        write_json(options.json, summary | {"run": str(folder)})
+    if not options.quiet:
+        print(f"results in {folder}")
+        print(results(folder, summary))
+    if fault is not None:
+        raise fault
+
+
+def results(folder: Path, summary: Mapping[str, Any]) -> str:
+    """The members, and mean and standard deviation over the keys of each setting, as a table."""
+    members, settings = summary["members"], summary["settings"]
+    rows = [[each["name"], *(_nats((each["test"] or {}).get(term)) for term in TERMS)] for each in members]
+    names = setting_names([(each["beta"], each["learning_rate"]) for each in settings])
+    for name, each in zip(names, settings, strict=True):
+        mean = f"mean of {each['elbo']['count']}"
+        rows.append([f"{name}, {mean}" if name else mean, *(_spread(each[term]) for term in TERMS)])
+    protocols = {each["test"]["protocol"] for each in members if each["test"]}
+    protocol = f", protocol {protocols.pop()}" if protocols else ""
+    note = f"in nats per image{protocol}; mean \N{PLUS-MINUS SIGN} standard deviation over keys"
+    table = tabulate(rows, HEADERS, disable_numparse=True, colalign=("left", *["right"] * len(TERMS)))
+    return f"{table}\n{note}; curves in {folder / 'curves.png'}"
+
+
+def _spread(found: Mapping[str, Any]) -> str:
+    spread = found["standard_deviation"]
+    return _nats(found["mean"]) + ("" if spread is None else f" \N{PLUS-MINUS SIGN} {spread:.2f}")
+
+
+def _nats(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

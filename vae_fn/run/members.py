@@ -1,0 +1,99 @@
+"""The members of an ensemble: the settings that differ between them, and what their runs are called."""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from vae_fn.run.checks import ConfigError
+from vae_fn.run.config import TrainConfig
+
+
+class Varied(NamedTuple):
+    """What differs between members, which are the product of all that is given.
+
+    Attributes:
+        keys: how many keys, from that of the settings on; None for that one alone.
+        betas: weights of the KL; none for that of the settings.
+        learning_rates: none for that of the settings.
+    """
+
+    keys: int | None = None
+    betas: tuple[float, ...] = ()
+    learning_rates: tuple[float, ...] = ()
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """The numbers of an option, in their order.
+
+    Raises:
+        ConfigError: There is none, a part is no number, or a number is there twice.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        values = tuple(float(part) for part in parts)
+    except ValueError:
+        values = ()
+    if not values:
+        raise ConfigError(f"{option} are numbers with commas between, not {text!r}")
+    number, times = Counter(values).most_common(1)[0]
+    if times > 1:
+        raise ConfigError(f"{option} has {short(number)} more than once: give each value once")
+    return values
+
+
+def member_settings(config: TrainConfig, varied: Varied) -> list[TrainConfig]:
+    """The settings of every member, whose folders are in that of the ensemble.
+
+    Raises:
+        ConfigError: A member has settings that mean nothing, or an ensemble with these could not be resumed.
+    """
+    if varied.keys is not None and varied.keys < 1:
+        raise ConfigError(f"keys is how many members to train, 1 or more, not {varied.keys}")
+    if config.keep_last < 2:
+        raise ConfigError(
+            "an ensemble goes on from a step that all members have kept, and one saves after the other: use "
+            "--keep-last 2 or more"
+        )
+    folder = config.runs_dir / ensemble_name(config, varied)
+    named = {"beta": varied.betas, "learning_rate": varied.learning_rates, "key": _keys(config, varied)}
+    members = [dict(zip(named, values, strict=True)) for values in itertools.product(*map(_or_none, named.values()))]
+    given = [{name: value for name, value in member.items() if value is not None} for member in members]
+    return [replace(config, **own, runs_dir=folder, name=_name(own)) for own in given]
+
+
+def ensemble_name(config: TrainConfig, varied: Varied) -> str:
+    """The name of the ensemble's folder."""
+    keys = _keys(config, varied)
+    parts = [
+        config.preset,
+        *(["betas", *map(short, varied.betas)] if varied.betas else []),
+        *(["learning-rates", *map(short, varied.learning_rates)] if varied.learning_rates else []),
+        *(["key", str(keys[0])] if len(keys) == 1 else ["keys", str(keys[0]), str(keys[-1])]),
+    ]
+    return config.name or "-".join(parts)
+
+
+def setting_names(settings: Sequence[tuple[float, float]]) -> list[str]:
+    """What tells settings, each a beta and a learning rate, from one another; of one alone nothing does."""
+    words = ("beta", "learning rate")
+    differing = [place for place in range(len(words)) if len({setting[place] for setting in settings}) > 1]
+    return [", ".join(f"{words[place]} {short(setting[place])}" for place in differing) for setting in settings]
+
+
+def short(number: int | float) -> str:
+    """A number as it stands in names: all its digits, and no more."""
+    return repr(number).removesuffix(".0")
+
+
+def _keys(config: TrainConfig, varied: Varied) -> Sequence[int]:
+    return range(config.key, config.key + (varied.keys or 1))
+
+
+def _or_none(values: Sequence[Any]) -> Sequence[Any]:
+    return values or (None,)
+
+
+def _name(own: dict[str, Any]) -> str:
+    return "-".join(f"{name.replace('_', '-')}-{short(value)}" for name, value in own.items())

@@ -1,0 +1,109 @@
+"""Members of an ensemble side by side: one step of all of them, as on an accelerator.
+
+`torch.vmap` makes a batched product of every product of matrices. On a CPU these are slow, and members go in turn
+(`stretches.py`).
+"""
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from vae_fn import tree
+from vae_fn.compiling import traced_by_running
+from vae_fn.random import Streams
+from vae_fn.training.step import Batch, Info, State, draw_noise
+from vae_fn.training.stretches import Advance, Family, Member, States, check_stretch, narrowed, widened
+from vae_fn.types import Pixels, Tree
+
+Joint: TypeAlias = Callable[..., tuple[State, Info]]
+"""`joint(state, images, orders, streams, values)`: a step of members whose leaves are stacked in front."""
+
+Repeated: TypeAlias = Callable[..., tuple[State, Info]]
+"""`repeated(state, count, *inputs)`: so many steps; what they report has the steps in front, as in `compile_epoch`."""
+
+
+def vmapped(family: Family, members: Sequence[Member], edge: Callable[[Joint], Repeated]) -> Advance:
+    """The stretch as calls that advance all members at once, equal to those in turn to rounding.
+
+    There are two programs, for full batches and for a short last one, whatever the number of members. Each member
+    has its own order of the images and its own noise. Members that `advance` is not given are computed and thrown
+    away, so that no other program is needed for the rest.
+
+    Args:
+        family: the algorithm as a function of a member's values, which `torch.vmap` passes through.
+        members: of one array of images, equal batch sizes, and values of one structure.
+        edge: where compiling happens: `compile_epoch`, or `repeated` of `compile_step`.
+
+    Raises:
+        ValueError: the members have several arrays of images.
+    """
+    batches = members[0].batches
+    if any(member.batches.images is not batches.images for member in members):
+        raise ValueError("members that advance together share their images: make all Batches of one tensor")
+    streams, values = _stacked([(member.streams, widened(member.values)) for member in members])
+    ends = {batches.size(0): batches.full, batches.size(batches.per_epoch - 1): batches.per_epoch}
+    programs = {size: edge(_joint(family, members[0], size, batches(end - 1))) for size, end in ends.items()}
+
+    def advance(states: States, step: int, count: int) -> tuple[States, Tensor]:
+        for state in states.values():
+            check_stretch(batches, state, step, count)
+        numbers, (epoch, place), infos = list(states), divmod(step, batches.per_epoch), []
+        state = _stacked([states.get(number, states[numbers[0]]) for number in range(len(members))])
+        orders = torch.stack([member.batches.order(epoch) for member in members])
+        for size, end in ends.items():
+            if (steps := min(place + count, end) - place) > 0:
+                state, info = programs[size](state, steps, batches.images, orders, streams, values)
+                infos.append(torch.stack(info, -1))
+                place, count = place + steps, count - steps
+        rows = torch.cat(infos).movedim(1, 0)
+        return {number: tree.map(itemgetter(number), state) for number in numbers}, rows[numbers]
+
+    return advance
+
+
+def repeated(step: Joint) -> Repeated:
+    """Calls of a step one after the other, as `compile_epoch` takes them in one."""
+
+    def repeat(state: State, count: int, *inputs: Tree) -> tuple[State, Info]:
+        infos = []
+        for _ in range(count):
+            state, info = step(state, *inputs)
+            infos.append(info)
+        return state, _stacked(infos)
+
+    return repeat
+
+
+def _joint(family: Family, member: Member, size: int, batch: Batch) -> Joint:
+    """The step of all members at once, on batches of `size` images such as this one.
+
+    Noise is drawn outside of `torch.vmap`, from a batch of keys: the generator does not pass through it. Leaves enter
+    one by one, since absent parts do not either.
+    """
+    batches, algorithm, fields = member.batches, family(member.values), len(Info._fields)
+    specs = algorithm.noise_like(batch)
+    like = (tree.shapes_of(algorithm.init, member.streams.init, batch), batch.pixels, specs, member.values)
+
+    def one(*leaves: Tensor) -> tuple[Tensor, ...]:
+        state, pixels, noise, values = tree.with_leaves(like, leaves)
+        new, info = family(narrowed(values)).step(state, Batch(pixels), noise)
+        return (*info, *tree.leaves(new))
+
+    each = traced_by_running(torch.vmap(one))
+
+    def joint(state: State, images: Pixels, orders: Tensor, streams: Streams, values: Tree) -> tuple[State, Info]:
+        step = state.step[0]
+        first = step % batches.per_epoch * batches.size(0)
+        pixels = images[orders[:, first + torch.arange(size, device=orders.device)]]
+        noise = draw_noise(streams, step, specs, torch.float32)
+        given = each(*tree.leaves((state, pixels, noise, values)))
+        return tree.with_leaves(state, given[fields:]), Info(*given[:fields])
+
+    return joint
+
+
+def _stacked(trees: Sequence[Tree]) -> Tree:
+    return tree.map(lambda *leaves: torch.stack(leaves), *trees)
