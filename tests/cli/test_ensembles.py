@@ -1,0 +1,109 @@
+"""`vae-fn train` with several keys, betas or learning rates: what it prints and writes, and mistakes with it."""
+
+import json
+
+import pytest
+
+from tests.cli.workplace import check_mistake
+from tests.run.runs import options, write_images
+from vae_fn.cli.main import main
+
+
+def small(folder, **settings):
+    """The arguments of small members, without a name of their own."""
+    fixed = {"epochs": 1, "batch_size": 100, "checkpoint_every": 0, "evaluation_draws": 1} | settings
+    return [arg for arg in options(folder, **fixed) if not arg.startswith("--name")] + ["--no-tensorboard"]
+
+
+@pytest.fixture
+def blobs(tmp_path):
+    write_images(tmp_path)
+    return tmp_path
+
+
+def test_the_members_and_their_mean_are_printed_and_written(blobs, capsys):
+    out, folder = blobs / "out.json", blobs / "runs" / "tutorial-keys-3-4"
+    assert main(["train", *small(blobs), "--key", "3", "--keys", "2", "--json", str(out)]) == 0
+    printed, said = capsys.readouterr()
+    lines = printed.splitlines()
+    assert said.startswith(f"training 2 members in {folder}\n")
+    assert lines[0] == f"results in {folder}"
+    assert lines[1].split() == ["member", "test", "ELBO", "reconstruction", "KL"]
+    assert [line.split()[0] for line in lines[3:6]] == ["key-3", "key-4", "mean"]
+    assert lines[5].count("±") == 3
+    assert lines[6] == (
+        f"in nats per image, protocol grey; mean ± standard deviation over keys; curves in {folder / 'curves.png'}"
+    )
+    written = json.loads(out.read_text())
+    assert written == json.loads((folder / "summary.json").read_text()) | {"run": str(folder)}
+    assert f"{written['members'][0]['test']['elbo']:.2f}" == lines[3].split()[1]
+    assert main(["evaluate", str(folder / "key-4"), "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("betas", ["0.5,2", "0.5 2", "0.5, 2"])
+def test_several_numbers_stand_with_commas_or_spaces(betas, blobs, capsys):
+    arguments = ["train", *small(blobs), "--betas", *betas.split(), "--name", "mine"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines[3:7]] == [
+        "beta-0.5-key-0",
+        "beta-2-key-0",
+        "beta 0.5, mean of 1",
+        "beta 2, mean of 1",
+    ]
+    assert "±" not in lines[5]
+
+
+def test_an_ensemble_goes_on_with_more_epochs(blobs, capsys):
+    assert main(["train", *small(blobs), "--keys", "2", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    folder = blobs / "runs" / "tutorial-keys-0-1"
+    assert main(["train", "--resume", str(folder), "--epochs", "2"]) == 0
+    printed, said = capsys.readouterr()
+    assert said.startswith(f"going on in {folder} after step 4 of 8")
+    assert printed.startswith(f"results in {folder}\n")
+    assert main(["runs", str(blobs / "runs")]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == [
+        "tutorial-keys-0-1/key-0",
+        "tutorial-keys-0-1/key-1",
+    ]
+
+
+EXCLUDE = "exclude each other: leave out one of them."
+MISTAKES = [
+    ("train --keys 0", "keys is how many members to train, 1 or more, not 0"),
+    ("train --keys 1.5", "--keys takes a whole number, not '1.5'."),
+    ("train --betas 1,2,1", "betas has 1 more than once: give each value once"),
+    ("train --learning-rates fast", "learning_rates are numbers with commas between, not 'fast'"),
+    ("train --betas 1,-2", "beta must be 0 or more and finite, not -2.0"),
+    ("train --beta 2 --betas 1,2", f"--beta and --betas {EXCLUDE}"),
+    ("train --learning-rate=1 --learning-rates 1,2", f"--learning-rate and --learning-rates {EXCLUDE}"),
+    ("train --resume runs/done --keys 2", "resume goes on with the members that there are: leave keys out"),
+    ("train --print-config --keys 2", "print_config shows the settings of one run: leave keys out"),
+    (
+        "train --keys 2 --keep-last 1",
+        "an ensemble goes on from a step that all members have kept, and one saves after the other: use --keep-last 2 "
+        "or more",
+    ),
+    (
+        "train --keys 2 --name done",
+        "runs/done exists: go on with it by --resume runs/done, choose another --name, or --overwrite to delete it "
+        "first",
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "line"), MISTAKES)
+def test_mistakes_are_one_line(command, line, here, capsys):
+    if "--name done" in command:
+        command += " --data blobs.npy --batch-size 16 --hidden 8 --no-compile"
+    check_mistake(main, command, f"vae-fn train: error: {line}", here, capsys)
+
+
+def test_an_ensemble_is_no_run(blobs, capsys):
+    assert main(["train", *small(blobs), "--keys", "1", "--quiet", "--name", "mine"]) == 0
+    folder = blobs / "runs" / "mine"
+    assert main(["evaluate", str(folder)]) == 2
+    assert capsys.readouterr().err == (
+        f"vae-fn evaluate: error: {folder} is an ensemble: give one of its runs, such as {folder / 'key-0'}\n"
+    )
