@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from vae_fn.bench.purity import check_step
 from vae_fn.cli import timed
 from vae_fn.cli.benched import of_user, settings_source
 from vae_fn.cli.main import main
+from vae_fn.cli.timing import PresetOptions, Timing
 from vae_fn.errors import UserError
 from vae_fn.run.assemble import assemble
 from vae_fn.run.train import initial_state
@@ -101,6 +103,42 @@ def test_every_precision_is_held_against_the_same_float64(config):
     assert errors[0] < 1e-4
     assert errors[1] > 10 * errors[0]
     assert (plain.precision, low.precision) == ("float32", "bfloat16")
+
+
+def after(subject, steps):
+    """The state after so many steps, and what they told."""
+    state, told = subject.state, []
+    for _ in range(steps):
+        state, info = subject.step(state, *subject.inputs)
+        told.append(info)
+    return state, told
+
+
+def test_members_advance_as_they_do_alone(config):
+    """Their keys count up, each has its own order and noise; without a short batch the orders are those of one."""
+    config = replace(config, batch_size=32)
+    joint = after(settings_source(config, 3).subject({}), 3)
+    for number in range(3):
+        alone = after(made(replace(config, key=config.key + number)), 3)
+        for one, other in zip(tree.leaves(joint), tree.leaves(alone), strict=True):
+            torch.testing.assert_close(one[number], other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_joint_step_goes_round_the_full_batches(config):
+    joint = settings_source(config, 2).subject({})
+    state = joint.state._replace(step=torch.full((2,), 1_000_003))
+    assert torch.isfinite(joint.step(state, *joint.inputs)[1].loss).all()
+
+
+def test_every_size_goes_with_every_other(config):
+    timing = Timing(batch_sizes="64,32", sample_counts="4,1", members="8")
+    sources = PresetOptions(config, timing).sources()
+    assert [(each.batch, each.samples, each.members) for each in sources] == [
+        (32, 1, 8),
+        (32, 4, 8),
+        (64, 1, 8),
+        (64, 4, 8),
+    ]
 
 
 @pytest.mark.parametrize(

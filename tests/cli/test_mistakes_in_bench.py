@@ -19,6 +19,10 @@ from vae_fn.cli.main import main
         ("--batch-sizes 1,x", "batch_sizes are positive numbers with commas between, not '1,x'"),
         ("--no-compile", "--no-compile is no option of a bench: use --rows, which names the ways to run the step"),
         ("--batch-size 3", "--batch-size is no option of a bench: use --batch-sizes"),
+        ("--samples 3", "--samples is no option of a bench: use --sample-counts"),
+        ("--sample-counts 0", "sample_counts are positive numbers with commas between, not '0'"),
+        ("--members 2,-1", "members are positive numbers with commas between, not '2,-1'"),
+        ("mine.py:step --args mine.py:make_args --members 2", "sample_counts and members are sizes of a preset's step"),
         ("--runs-dir x", "--runs-dir is no option of a bench: use nothing: there is no run"),
         ("--figure out.pdf", "figure must end in .png or .svg"),
         ("--json nowhere/out.json", "json must be a file in an existing folder"),
@@ -59,7 +63,7 @@ def test_a_row_for_another_device_is_refused(measured, monkeypatch, capsys):
 
 
 def test_want_of_memory_in_another_process_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(benched, "settings_source", lambda config: SOURCE)
+    monkeypatch.setattr(benched, "settings_source", lambda config, members: SOURCE)
     monkeypatch.setattr(vae_fn.bench.measuring, "call", _no_memory)
     assert bench("--quiet", rows="eager") == 2
     assert capsys.readouterr().err == (

@@ -25,3 +25,11 @@ def test_it_shows_every_row(sizes):
     assert [text.get_text() for text in right.get_yticklabels()] == ["eager", "donated"]
     assert [bar.get_width() for bar in right.patches] == [9.0, 9.0]
     assert save_figure(figure)["png"].startswith(b"\x89PNG")
+
+
+def test_the_size_counts_what_differs_between_rows():
+    given = [each | {"samples": 4, "members": members} for members in (1, 8) for each in rows([32])]
+    left, _ = timing_figure(given).axes
+    assert left.get_xlabel() == "batch x members"
+    lines = {line.get_label(): line for line in left.lines}
+    assert list(lines["donated"].get_xdata()) == [32, 256]

@@ -48,7 +48,7 @@ def row_of(
         found: what the windows told.
         reference: windows of the row that all are compared with; None if it was not measured.
     """
-    times, limit, members = spread(found.windows_ms), found.limit, variant.members
+    times, limit, members = spread(found.windows_ms), found.limit, source.members
     gain = paid = None
     if reference is not None:
         gain = spread(ratios(reference, found.windows_ms))._asdict()

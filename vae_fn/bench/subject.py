@@ -41,12 +41,14 @@ class Source(NamedTuple):
         arguments: its keyword arguments.
         batch: examples of a step, of each member; None if they are not known.
         samples: posterior samples of an example; None likewise.
+        members: trainings that a step advances.
     """
 
     function: str
     arguments: dict[str, Any]
     batch: int | None = None
     samples: int | None = None
+    members: int = 1
 
     def subject(self, settings: Mapping[str, Any]) -> Subject:
         """The subject, with changes of the model's settings that a row asks for."""

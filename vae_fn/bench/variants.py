@@ -29,7 +29,6 @@ class Variant(NamedTuple):
         compiled: whether anything is compiled.
         only: the kind of device that it is for; None for any.
         settings: changes of the model's settings that it takes.
-        members: trainings that advance together.
     """
 
     about: str
@@ -37,7 +36,6 @@ class Variant(NamedTuple):
     compiled: bool = True
     only: str | None = None
     settings: Mapping[str, Any] = MappingProxyType({})
-    members: int = 1
 
 
 def one_by_one(edge: Callable[[Step], Step]) -> Callable[[Subject], Advance]:

@@ -8,20 +8,23 @@ from torch import Tensor
 
 from vae_fn import tree
 from vae_fn.bench.purity import check_step
-from vae_fn.bench.subject import Source, Subject, own
+from vae_fn.bench.subject import Source, Step, Subject, own
 from vae_fn.cli.locate import Located, locate, reported
 from vae_fn.errors import UserError
 from vae_fn.random import Streams
-from vae_fn.run.assemble import assemble
+from vae_fn.run.assemble import Parts, assemble_members
 from vae_fn.run.config import TrainConfig, from_toml, to_toml
 from vae_fn.run.train import initial_state
-from vae_fn.training.step import Algorithm, Batch, State, draw_noise
+from vae_fn.training.batches import Batches
+from vae_fn.training.step import Batch, State, draw_noise
+from vae_fn.training.vmapped import joint_step, orders_of, own_of, stacked
 from vae_fn.types import Pixels
 
 
-def settings_source(config: TrainConfig) -> Source:
-    """The source of the step of a training run."""
-    return Source(f"{__name__}:of_settings", {"toml": to_toml(config)}, config.batch_size, config.samples)
+def settings_source(config: TrainConfig, members: int = 1) -> Source:
+    """The source of the step of a training run, or of several that differ in their keys and advance side by side."""
+    given = {"toml": to_toml(config), "members": members}
+    return Source(f"{__name__}:of_settings", given, config.batch_size, config.samples, members)
 
 
 def own_source(step: str, args: str, batch: int | None) -> Source:
@@ -29,31 +32,48 @@ def own_source(step: str, args: str, batch: int | None) -> Source:
     return Source(f"{__name__}:of_user", {"step": step, "args": args, "batch": batch}, batch)
 
 
-def of_settings(toml: str, settings: dict[str, Any]) -> Subject:
-    """The training step of settings with some of them changed; it gathers its batch and draws its noise."""
+def of_settings(toml: str, members: int, settings: dict[str, Any]) -> Subject:
+    """The training step of settings with some of them changed; it gathers its batch and draws its noise.
+
+    Of several members it is one step of all of them, by `torch.vmap`, with keys that count up.
+    """
     config = replace(from_toml(toml), **settings)
-    parts = assemble(config)
-    exact = parts if config.precision == "float32" else assemble(replace(config, precision="float32"))
-    batches, size = parts.batches, config.batch_size
-    specs = parts.algorithm.noise_like(batches(0))
+    parts = _parts(config, members)
+    exact = parts if config.precision == "float32" else _parts(replace(config, precision="float32"), members)
+    if members > 1:
+        return _joint(parts, exact)
+    (one,), (exact_one,) = parts, exact
+    streams = tree.clone(one.streams)  # keys that were split from one share its memory
+    inputs = (one.batches.images, one.batches.order(0), streams)
+    step, exact_step = _drawing(one, torch.float32), _drawing(exact_one, torch.float64)
+    return Subject(step, initial_state(one), inputs, exact_step, config.precision)
 
-    def drawing(algorithm: Algorithm, dtype: torch.dtype) -> Any:
-        def step(state: State, images: Pixels, order: Tensor, streams: Streams) -> Any:
-            first = state.step % batches.full * size
-            batch = Batch(images[order[first + torch.arange(size, device=order.device)]])
-            return algorithm.step(state, batch, draw_noise(streams, state.step, specs, dtype))
 
-        return step
+def _parts(config: TrainConfig, members: int) -> list[Parts]:
+    return assemble_members([replace(config, key=config.key + number) for number in range(members)])
 
-    streams = tree.clone(parts.streams)  # keys that were split from one share its memory
-    inputs = (batches.images, batches.order(0), streams)
-    return Subject(
-        drawing(parts.algorithm, torch.float32),
-        initial_state(parts),
-        inputs,
-        drawing(exact.algorithm, torch.float64),
-        config.precision,
-    )
+
+def _drawing(parts: Parts, dtype: torch.dtype) -> Step:
+    batches, size, algorithm = parts.batches, parts.config.batch_size, parts.algorithm
+    specs = algorithm.noise_like(batches(0))
+
+    def step(state: State, images: Pixels, order: Tensor, streams: Streams) -> Any:
+        first = state.step % batches.full * size
+        batch = Batch(images[order[first + torch.arange(size, device=order.device)]])
+        return algorithm.step(state, batch, draw_noise(streams, state.step, specs, dtype))
+
+    return step
+
+
+def _joint(parts: list[Parts], exact: list[Parts]) -> Subject:
+    """One step of all members, on as many images as make full batches."""
+    config, batches = parts[0].config, parts[0].batches
+    images = batches.images[: batches.full * config.batch_size].clone()
+    members = [each.member._replace(batches=Batches(images, each.streams.order, config.batch_size)) for each in parts]
+    step = joint_step(parts[0].family, members[0], config.batch_size)
+    exact_step = joint_step(exact[0].family, members[0], config.batch_size, torch.float64)
+    inputs = (images, orders_of(members, 0), *own_of(members))
+    return Subject(step, stacked([initial_state(each) for each in parts]), inputs, exact_step, config.precision)
 
 
 def of_user(step: str, args: str, batch: int | None, settings: dict[str, Any]) -> Subject:

@@ -96,6 +96,7 @@ TIMES = {
     "row": lambda row: row["name"],
     "batch": lambda row: _number(row["batch"], 9),
     "K": lambda row: _number(row["samples"], 9),
+    "members": lambda row: _number(row["members"], 9) if row["members"] > 1 else "-",
     "cold s": lambda row: _number(row["compile_cold_s"]),
     "warm s": lambda row: _number(row["compile_warm_s"]),
     "even after": _break_even,
@@ -109,6 +110,8 @@ TIMES = {
 SHARES = {
     "row": lambda row: row["name"],
     "batch": lambda row: _number(row["batch"], 9),
+    "K": lambda row: _number(row["samples"], 9),
+    "members": lambda row: _number(row["members"], 9) if row["members"] > 1 else "-",
     "precision": lambda row: row["precision"],
     "GFLOP/s": lambda row: _number(row["gflop_per_second"]),
     "GB/s": lambda row: _number(row["gb_per_second"]),
@@ -132,9 +135,14 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
     if any(row["name"] == "onednn" for row in rows):
         yield "onednn: the route was measured to win on AMD Zen 5 and to be equal within a few percent on Zen 4"
-    exact = {(row["batch"], row["precision"]): row["parity"] for row in rows if row["name"] == REFERENCE}
+    exact = {_sizes(row): row["parity"] for row in rows if row["name"] == REFERENCE}
     for row in rows:
-        yield from _faults(row, exact.get((row["batch"], row["precision"])))
+        yield from _faults(row, exact.get(_sizes(row)))
+
+
+def _sizes(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What rows have in common whose parameters must agree."""
+    return tuple(row[name] for name in ("batch", "samples", "members", "precision"))
 
 
 def _faults(row: Mapping[str, Any], reference: float | None) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """What `vae-fn bench` can be asked for."""
 
+import itertools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -21,6 +22,7 @@ FEWEST = 5
 INSTEAD = {
     **dict.fromkeys(("--compile", "--no-compile"), "--rows, which names the ways to run the step"),
     "--batch-size": "--batch-sizes",
+    "--samples": "--sample-counts",
     **dict.fromkeys(
         ("--runs-dir", "--name", "--tensorboard", "--no-tensorboard", "--log-every", "--evaluation-draws"),
         "nothing: there is no run",
@@ -38,6 +40,10 @@ class Timing:
     """Ways to run the step, with commas between, or all; --list-rows tells them."""
     batch_sizes: str | None = None
     """Batch sizes, with commas between. By default the preset's; for a step of your own they are handed to --args."""
+    sample_counts: str | None = None
+    """Posterior samples K of an image, several with commas between. By default the preset's."""
+    members: str | None = None
+    """Trainings that a step advances side by side, by torch.vmap, several with commas between. By default one."""
     windows: int = 9
     """Windows of each row, 5 or more, in turn with those of the others."""
     steps: int | None = None
@@ -75,21 +81,24 @@ class Timing:
             raise ConfigError("at_most and anyway say how to hold times against a baseline: give it by --against FILE")
         if self.artifacts is not None and (self.artifacts.exists() or not self.artifacts.absolute().parent.is_dir()):
             raise ConfigError(f"artifacts must be a new folder in one that exists, not {self.artifacts}")
-        self.sizes()
+        self.sizes("batch_sizes")
+        self.sizes("sample_counts")
+        self.sizes("members")
         check_json(self.json, None)
         check_file("figure", self.figure, None)
         if self.figure is not None and self.figure.suffix.lower() not in PICTURES:
             raise ConfigError(f"figure must end in {' or '.join(PICTURES)}, not {self.figure}")
 
-    def sizes(self) -> list[int]:
-        """The batch sizes, each once, sorted; none if none are named.
+    def sizes(self, name: Literal["batch_sizes", "sample_counts", "members"]) -> list[int]:
+        """The sizes of a name, each once, sorted; none if none are given.
 
         Raises:
             ConfigError: a part is no positive number.
         """
-        parts = [part.strip() for part in (self.batch_sizes or "").split(",") if part.strip()]
+        given = getattr(self, name) or ""
+        parts = [part.strip() for part in given.split(",") if part.strip()]
         if not all(part.isdecimal() and 1 <= int(part) <= LARGEST_NUMBER for part in parts):
-            raise ConfigError(f"batch_sizes are positive numbers with commas between, not {self.batch_sizes!r}")
+            raise ConfigError(f"{name} are positive numbers with commas between, not {given!r}")
         return sorted({int(part) for part in parts})
 
 
@@ -109,8 +118,12 @@ class PresetOptions:
         """The step at each size."""
         from vae_fn.cli.benched import settings_source
 
-        sizes = self.timing.sizes() or [self.settings.batch_size]
-        return [settings_source(replace(self.settings, batch_size=size, compile=False)) for size in sizes]
+        sizes = self.timing.sizes("batch_sizes") or [self.settings.batch_size]
+        counts = self.timing.sizes("sample_counts") or [self.settings.samples]
+        return [
+            settings_source(replace(self.settings, batch_size=size, samples=samples, compile=False), members)
+            for size, samples, members in itertools.product(sizes, counts, self.timing.sizes("members") or [1])
+        ]
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,8 @@ class OwnOptions:
     def __post_init__(self) -> None:
         if self.args is None:
             raise ConfigError(f"{self.step} needs a state and inputs: name a function that returns them by --args")
+        if self.timing.sample_counts is not None or self.timing.members is not None:
+            raise ConfigError("sample_counts and members are sizes of a preset's step: use --batch-sizes with your own")
 
     def refusal(self, variant: "Variant") -> str | None:
         """Why a row does not go with the step; None if it does."""
@@ -140,4 +155,4 @@ class OwnOptions:
         from vae_fn.cli.benched import own_source
 
         assert self.args is not None
-        return [own_source(self.step, self.args, size) for size in self.timing.sizes() or [None]]
+        return [own_source(self.step, self.args, size) for size in self.timing.sizes("batch_sizes") or [None]]

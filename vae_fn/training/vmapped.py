@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import TypeAlias
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from vae_fn import tree
@@ -43,19 +44,19 @@ def vmapped(family: Family, members: Sequence[Member], edge: Callable[[Joint], R
     batches = members[0].batches
     if any(member.batches.images is not batches.images for member in members):
         raise ValueError("members that advance together share their images: make all Batches of one tensor")
-    streams, values = _stacked([(member.streams, widened(member.values)) for member in members])
+    keys_and_values = own_of(members)
     ends = {batches.size(0): batches.full, batches.size(batches.per_epoch - 1): batches.per_epoch}
-    programs = {size: edge(_joint(family, members[0], size, batches(end - 1))) for size, end in ends.items()}
+    programs = {size: edge(joint_step(family, members[0], size)) for size in ends}
 
     def advance(states: States, step: int, count: int) -> tuple[States, Tensor]:
         for state in states.values():
             check_stretch(batches, state, step, count)
         numbers, (epoch, place), infos = list(states), divmod(step, batches.per_epoch), []
-        state = _stacked([states.get(number, states[numbers[0]]) for number in range(len(members))])
-        orders = torch.stack([member.batches.order(epoch) for member in members])
+        state = stacked([states.get(number, states[numbers[0]]) for number in range(len(members))])
+        orders = orders_of(members, epoch)
         for size, end in ends.items():
             if (steps := min(place + count, end) - place) > 0:
-                state, info = programs[size](state, steps, batches.images, orders, streams, values)
+                state, info = programs[size](state, steps, batches.images, orders, *keys_and_values)
                 infos.append(torch.stack(info, -1))
                 place, count = place + steps, count - steps
         rows = torch.cat(infos).movedim(1, 0)
@@ -72,18 +73,25 @@ def repeated(step: Joint) -> Repeated:
         for _ in range(count):
             state, info = step(state, *inputs)
             infos.append(info)
-        return state, _stacked(infos)
+        return state, stacked(infos)
 
     return repeat
 
 
-def _joint(family: Family, member: Member, size: int, batch: Batch) -> Joint:
-    """The step of all members at once, on batches of `size` images such as this one.
+def joint_step(family: Family, member: Member, size: int, dtype: torch.dtype = torch.float32) -> Joint:
+    """The step of all members at once, on batches of `size` images, at the place in the epoch that the state tells.
 
     Noise is drawn outside of `torch.vmap`, from a batch of keys: the generator does not pass through it. Leaves enter
     one by one, since absent parts do not either.
+
+    Args:
+        family: as in `vmapped`.
+        member: any of them.
+        size: images in a batch.
+        dtype: of the noise.
     """
     batches, algorithm, fields = member.batches, family(member.values), len(Info._fields)
+    batch = Batch(batches.images[:size])
     specs = algorithm.noise_like(batch)
     like = (tree.shapes_of(algorithm.init, member.streams.init, batch), batch.pixels, specs, member.values)
 
@@ -98,12 +106,23 @@ def _joint(family: Family, member: Member, size: int, batch: Batch) -> Joint:
         step = state.step[0]
         first = step % batches.per_epoch * batches.size(0)
         pixels = images[orders[:, first + torch.arange(size, device=orders.device)]]
-        noise = draw_noise(streams, step, specs, torch.float32)
+        noise = draw_noise(streams, step, specs, dtype)
         given = each(*tree.leaves((state, pixels, noise, values)))
         return tree.with_leaves(state, given[fields:]), Info(*given[:fields])
 
     return joint
 
 
-def _stacked(trees: Sequence[Tree]) -> Tree:
+def own_of(members: Sequence[Member]) -> tuple[Streams, Tree]:
+    """The keys and values of all members, stacked, as a joint step takes them."""
+    return stacked([(member.streams, widened(member.values)) for member in members])
+
+
+def orders_of(members: Sequence[Member], epoch: int) -> Int64[Tensor, "members images"]:
+    """The order of the images in an epoch, for each member."""
+    return torch.stack([member.batches.order(epoch) for member in members])
+
+
+def stacked(trees: Sequence[Tree]) -> Tree:
+    """The tree whose leaves have those of the trees in front of one another."""
     return tree.map(lambda *leaves: torch.stack(leaves), *trees)

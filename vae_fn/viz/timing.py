@@ -1,5 +1,6 @@
 """Times of training steps: how far from the machine's limit at every batch size, and how long each row takes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,9 @@ DASHES = ("-", "--", ":", "-.")
 
 @styled
 def timing_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Two panels: the ratio to the limit against the batch size, and milliseconds of a step at the largest one.
+    """Two panels: the ratio to the limit against the size of a step, and milliseconds of a step at the largest one.
+
+    The size is the batch, times the numbers of posterior samples and of members where these differ between rows.
 
     Args:
         rows: as `vae_fn.bench.measure` gives them.
@@ -24,7 +27,7 @@ def timing_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
         "Time of a training step",
         "Left: the median time over the machine's limit for the step, which is its matrix products alone, each the "
         "fastest way, and its state once through the memory; 1 is out of reach. Right: the median time at the largest "
-        "batch, bars from the first to the third quartile of the windows.",
+        "size, bars from the first to the third quartile of the windows.",
         height=3.6,
     )
     left, right = figure.subplots(1, 2)
@@ -34,23 +37,24 @@ def timing_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _against_size(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    names = list(dict.fromkeys(row["name"] for row in rows))
-    for number, name in enumerate(names):
-        own = sorted((row for row in rows if row["name"] == name), key=_size)
+    sizes = _sizes(rows)
+    for number, name in enumerate(dict.fromkeys(row["name"] for row in rows)):
+        own = sorted(
+            (size, row["ratio_to_limit"]) for size, row in zip(sizes, rows, strict=True) if row["name"] == name
+        )
         look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
-        axes.loglog([_size(row) for row in own], [row["ratio_to_limit"] for row in own], marker="o", label=name, **look)
+        axes.loglog(*zip(*own, strict=True), marker="o", label=name, **look)
     axes.axhline(1, color="0.4", linewidth=0.8)
-    sizes = sorted({_size(row) for row in rows})
-    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.set_xticks(sorted(set(sizes)), [str(size) for size in sorted(set(sizes))])
     axes.minorticks_off()
-    axes.set_xlabel("batch size")
+    axes.set_xlabel(" x ".join(["batch", *_varied(rows)]) if _varied(rows) else "batch size")
     axes.set_ylabel("time / limit")
     axes.legend()
 
 
 def _by_row(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    largest = max(map(_size, rows))
-    shown = [row for row in rows if _size(row) == largest]
+    sizes = _sizes(rows)
+    shown = [row for size, row in zip(sizes, rows, strict=True) if size == max(sizes)]
     times = [row["ms_per_step"] for row in shown]
     median = np.array([time["median"] for time in times])
     ends = [median - [time["q1"] for time in times], [time["q3"] for time in times] - median]
@@ -61,5 +65,10 @@ def _by_row(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.legend(loc="lower right")
 
 
-def _size(row: Mapping[str, Any]) -> int:
-    return row["batch"] or 1
+def _sizes(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The size of each row."""
+    return [math.prod(row[name] or 1 for name in ("batch", *_varied(rows))) for row in rows]
+
+
+def _varied(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [name for name in ("samples", "members") if len({row[name] for row in rows}) > 1]
