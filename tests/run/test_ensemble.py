@@ -22,7 +22,7 @@ from vae_fn.run.interrupts import Interrupted
 from vae_fn.run.listing import list_runs
 from vae_fn.run.members import Varied, member_settings
 from vae_fn.run.resume import resume
-from vae_fn.run.sitting import advancing
+from vae_fn.run.sitting import advancing, was_lost
 from vae_fn.run.train import train
 from vae_fn.training.vmapped import repeated, vmapped
 
@@ -164,6 +164,7 @@ def test_a_member_that_is_lost_ends_and_the_others_go_on(tmp_path, monkeypatch):
         assert (run / "nonfinite" / "step-000000008.safetensors").exists()
         assert not (run / "summary.json").exists()
     check_members(configs[:2], tmp_path / "alone")
+    assert [was_lost(run) for run in members_of(folder)] == [False, False, True, True]
     content = json.loads((folder / "summary.json").read_text())
     assert [member["test"] is None for member in content["members"]] == [False, False, True, True]
     assert [setting["elbo"]["count"] for setting in content["settings"]] == [2, 0]

@@ -15,7 +15,6 @@ from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import (
     CHECKPOINTS,
     ENSEMBLE,
-    NONFINITE,
     RunError,
     as_json,
     create_run,
@@ -25,7 +24,7 @@ from vae_fn.run.folder import (
     saved_steps,
 )
 from vae_fn.run.resume import check_environments, check_settings, go_back, take_up
-from vae_fn.run.sitting import Sitting, carry_on, last_common_step
+from vae_fn.run.sitting import Sitting, carry_on, last_common_step, was_lost
 from vae_fn.run.together import conclude
 from vae_fn.run.train import beginning, check_overwritten, first_files, initial_state
 from vae_fn.training.loop import begin
@@ -131,8 +130,7 @@ def _settings(runs: Sequence[Path], config: TrainConfig) -> Mapping[Path, TrainC
 def _is_over(run: Path, config: TrainConfig) -> bool:
     """Whether a run is finished, or was lost after its newest checkpoint."""
     newest = next(iter(checkpoints(run)), None)
-    done = max(saved_steps(run / CHECKPOINTS), default=0)
-    if any(step > done for step in saved_steps(run / NONFINITE)):
+    if was_lost(run):
         return True
     return newest is not None and (run / "summary.json").exists() and read_record(newest).epoch >= config.epochs
 

@@ -15,7 +15,7 @@ from vae_fn.run.checkpoints import Record, newest
 from vae_fn.run.clinic import NonFiniteError
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.faults import in_a_line
-from vae_fn.run.folder import CHECKPOINTS, RunError, saved_steps
+from vae_fn.run.folder import CHECKPOINTS, NONFINITE, RunError, saved_steps
 from vae_fn.run.interrupts import Interrupted, Interrupts
 from vae_fn.run.recorder import Recorder
 from vae_fn.run.tensorboard import Board
@@ -117,6 +117,12 @@ def last_common_step(runs: Sequence[Path]) -> int:
     return max(set.intersection(*(set(saved_steps(run / CHECKPOINTS)) for run in runs)), default=0)
 
 
+def was_lost(run: Path) -> bool:
+    """Whether a step since the newest checkpoint of a run was not finite."""
+    done = max(saved_steps(run / CHECKPOINTS), default=0)
+    return any(step > done for step in saved_steps(run / NONFINITE))
+
+
 def _alike(members: Sequence[Member]) -> list[Member]:
     """The members with values of one structure: a weight of the KL for those too in which it is the number 1."""
     weights = [member.values["beta"] for member in members if "beta" in member.values]
@@ -161,4 +167,5 @@ def _saying_how_to_go_on(config: TrainConfig, folder: Path, runs: Sequence[Path]
 
 
 def _how_to_go_on(folder: Path, runs: Sequence[Path]) -> str:
-    return f"go on from step {last_common_step(runs)} with --resume {folder}"
+    going = [run for run in runs if not was_lost(run)] or runs
+    return f"go on from step {last_common_step(going)} with --resume {folder}"
