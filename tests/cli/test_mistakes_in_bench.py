@@ -21,6 +21,7 @@ from vae_fn.cli.main import main
         ("--batch-size 3", "--batch-size is no option of a bench: use --batch-sizes"),
         ("--samples 3", "--samples is no option of a bench: use --sample-counts"),
         ("--sample-counts 0", "sample_counts are positive numbers with commas between, not '0'"),
+        ("--members 1,2 --microbatch 8", "members side by side take no micro-batches: leave --members or --microbatch"),
         ("--members 2,-1", "members are positive numbers with commas between, not '2,-1'"),
         ("mine.py:step --args mine.py:make_args --members 2", "sample_counts and members are sizes of a preset's step"),
         ("--runs-dir x", "--runs-dir is no option of a bench: use nothing: there is no run"),

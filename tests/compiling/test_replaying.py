@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vae_fn import tree
-from vae_fn.compiling import compile_step
-from vae_fn.compiling.replaying import ROOM, replayed
+from vae_fn.compiling import compile_epoch, compile_step, epoch, replaying
+from vae_fn.compiling.replaying import ROOM, CaptureError, replayed
 
 EAGER = functools.partial(compile_step, backend="eager")
 """Writes over the old state as the compiled step does."""
@@ -94,3 +94,28 @@ def test_compiled_replays_are_compiled_steps_to_the_bit(fresh_compiler):
         expected, info = take(expected, x)
         assert torch.equal(infos["seen"][step], info["seen"])
     assert torch.equal(state["total"], expected["total"])
+
+
+@pytest.mark.parametrize("captures", [True, False])
+def test_an_epoch_on_such_a_device_replays_its_step_or_says_why_not(captures, monkeypatch, fresh_compiler, recwarn):
+    def no_graph(work):
+        raise CaptureError("it waits for the device")
+
+    monkeypatch.setattr(epoch, "_device", lambda state: "cuda")
+    monkeypatch.setattr(replaying, "cuda_graph", graph if captures else no_graph)
+    run, x = compile_epoch(counting, backend="eager"), torch.arange(3.0)
+    state, infos = run(start(1.0), 4, x)
+    expected, seen = as_single_steps(start(1.0), 4, x)
+    assert torch.equal(state["total"], expected["total"])
+    assert torch.equal(infos["seen"], seen)
+    said = [str(warning.message) for warning in recwarn if "waits for the device" in str(warning.message)]
+    assert len(said) == (0 if captures else 1)
+    run(state, 1, x)
+    assert len(recwarn) == len(said), "it is said once"
+
+
+def test_a_graph_can_be_left_out(monkeypatch, fresh_compiler):
+    """Nothing is captured then: the real one would fail here."""
+    monkeypatch.setattr(epoch, "_device", lambda state: "cuda")
+    run = compile_epoch(counting, backend="eager", cuda_graph=False)
+    assert run(start(), 2, torch.ones(3))[0]["done"].item() == 2

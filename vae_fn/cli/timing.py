@@ -118,6 +118,8 @@ class PresetOptions:
         """The step at each size."""
         from vae_fn.cli.benched import settings_source
 
+        if max(self.timing.sizes("members"), default=1) > 1 and self.settings.microbatch:
+            raise ConfigError("members side by side take no micro-batches: leave --members or --microbatch out")
         sizes = self.timing.sizes("batch_sizes") or [self.settings.batch_size]
         counts = self.timing.sizes("sample_counts") or [self.settings.samples]
         return [

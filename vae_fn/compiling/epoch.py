@@ -1,5 +1,6 @@
 """Many steps in one call: a program of one step, called again and again without asking anew what it was made for."""
 
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
@@ -53,7 +54,10 @@ def compile_epoch(
 
     def program(state: Tree, inputs: tuple[Any, ...]) -> Step:
         if cuda_graph and _device(state) == "cuda":
-            return replaying.replayed(step, edge, state, inputs, replaying.cuda_graph)
+            try:
+                return replaying.replayed(step, edge, state, inputs, replaying.cuda_graph)
+            except replaying.CaptureError as fault:
+                warnings.warn(f"{fault}: every kernel of a step is launched by itself", stacklevel=3)
         return _repeated(edge(step))
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:

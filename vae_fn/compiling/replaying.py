@@ -67,8 +67,16 @@ def replayed(step: Step, edge: Callable[[Step], Step], state: Tree, inputs: tupl
     return run
 
 
+class CaptureError(Exception):
+    """Work that a CUDA graph does not take, such as that which waits for the device."""
+
+
 def cuda_graph(work: Callable[[], Any]) -> Callable[[], Any]:
-    """Capture work on the current CUDA device as a graph."""
+    """Capture work on the current CUDA device as a graph.
+
+    Raises:
+        CaptureError: it does something that no graph can.
+    """
     device, aside = torch.cuda.current_device(), torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
@@ -76,8 +84,13 @@ def cuda_graph(work: Callable[[], Any]) -> Callable[[], Any]:
             work()
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
+    try:
+        with torch.cuda.graph(graph):
+            work()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as fault:
+        raise CaptureError(f"the step cannot be captured as a CUDA graph ({str(fault).splitlines()[0]})") from fault
 
     def replay() -> None:
         with torch.cuda.device(device):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from vae_fn.compiling import compile_step
+from vae_fn.compiling import compile_epoch
 from vae_fn.run.assemble import Parts
 from vae_fn.run.checkpoints import Record, newest
 from vae_fn.run.clinic import NonFiniteError
@@ -22,7 +22,7 @@ from vae_fn.run.tensorboard import Board
 from vae_fn.training.loop import Progress, Training, fit
 from vae_fn.training.step import step_by_shape
 from vae_fn.training.stretches import Advance, Member, compiled_stretches, one_by_one
-from vae_fn.training.vmapped import repeated, vmapped
+from vae_fn.training.vmapped import vmapped
 
 
 class Sitting(NamedTuple):
@@ -100,16 +100,16 @@ def carry_on(sittings: Sequence[Sitting], folder: Path, *, quiet: bool) -> dict[
 
 
 def advancing(members: Sequence[Parts]) -> Advance:
-    """How runs take their steps: on a CPU many in a call, one run after the other; elsewhere one, all runs at once."""
-    config, family = members[0].config, members[0].family
-    if config.compile and config.device == "cpu":
-        return compiled_stretches(family, [parts.member for parts in members])
-    if config.compile and len(members) > 1:
-        alike = _alike([parts.member for parts in members])
-        return vmapped(family, alike, lambda step: repeated(compile_step(step)))
-    edges = [compile_step] * config.compile
-    runs = [step_by_shape(parts.algorithm, *edges) for parts in members]
-    return one_by_one(runs, [parts.member for parts in members])
+    """How runs take their steps: on a CPU in turn, many steps in a call; elsewhere all runs at once.
+
+    Those in micro-batches go in turn everywhere, as `torch.vmap` does not take their loop (torch 2.14).
+    """
+    config, family, own = members[0].config, members[0].family, [parts.member for parts in members]
+    if not config.compile:
+        return one_by_one([step_by_shape(parts.algorithm) for parts in members], own)
+    if config.device == "cpu" or len(members) == 1 or config.microbatch:
+        return compiled_stretches(family, own)
+    return vmapped(family, _alike(own), compile_epoch)
 
 
 def last_common_step(runs: Sequence[Path]) -> int:
