@@ -37,6 +37,10 @@ from vae_fn.cli.main import main
         ("--data nothing.npy --rows eager", "nothing.npy"),
         ("mine.py:step", "mine.py:step needs a state and inputs: name a function that returns them by --args"),
         ("mine.py:step --args mine.py:make_args --rows bfloat16", "the row 'bfloat16' changes precision of a preset"),
+        (
+            "mine.py:step --args mine.py:make_args --rows cuda-graph",
+            "'cuda-graph' is for cuda, which is not here",
+        ),
         ("mine.py:step --args mine.py:make_args --latents 3", "unknown option '--latents'"),
     ],
 )

@@ -80,3 +80,20 @@ def test_what_is_told_of_the_state_stays_as_it_was_told(donate, fresh_compiler):
 def test_fewer_steps_than_one_are_refused(count):
     with pytest.raises(ValueError, match="ask for 1 or more"):
         compile_epoch(adding)(torch.zeros(()), count, torch.ones(2))
+
+
+def test_what_may_change_unseen_is_no_argument():
+    class Settings:
+        rate = 1.0
+
+    for mutable in (Settings(), bytearray(b"1")):
+        with pytest.raises(ValueError, match="which may change unseen: pass tensors"):
+            compile_epoch(lambda state, given: (state, {}))(torch.zeros(()), 1, mutable)
+
+
+def test_a_number_that_is_none_has_one_form(fresh_compiler):
+    run = compile_epoch(lambda state, x: (state + x, {}), backend="eager")
+    counters.clear()
+    for _ in range(3):
+        assert run(torch.zeros(()), 1, float("nan"))[0].isnan()
+    assert counters["stats"]["unique_graphs"] == 1

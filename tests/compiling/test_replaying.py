@@ -1,13 +1,15 @@
 """Steps replayed from fixed addresses, with stand-ins for the CUDA graph: what is copied there and back, and when."""
 
+import contextlib
 import functools
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from vae_fn import tree
 from vae_fn.compiling import compile_epoch, compile_step, epoch, replaying
-from vae_fn.compiling.replaying import ROOM, CaptureError, replayed
+from vae_fn.compiling.replaying import ROOM, WARM_UPS, CaptureError, cuda_graph, replayed
 
 EAGER = functools.partial(compile_step, backend="eager")
 """Writes over the old state as the compiled step does."""
@@ -29,7 +31,7 @@ def as_single_steps(state, count, x):
     return state, torch.stack(seen)
 
 
-def graph(work):
+def graph(work, device):
     """A CUDA graph in what matters here: captured once, after runs that leave their marks on what the work is on."""
     work()
     work()
@@ -96,26 +98,86 @@ def test_compiled_replays_are_compiled_steps_to_the_bit(fresh_compiler):
     assert torch.equal(state["total"], expected["total"])
 
 
-@pytest.mark.parametrize("captures", [True, False])
-def test_an_epoch_on_such_a_device_replays_its_step_or_says_why_not(captures, monkeypatch, fresh_compiler, recwarn):
-    def no_graph(work):
-        raise CaptureError("it waits for the device")
-
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_epoch_on_such_a_device_replays_its_step_where_that_is_wanted(wanted, monkeypatch, fresh_compiler):
+    captured = []
     monkeypatch.setattr(epoch, "_device", lambda state: "cuda")
-    monkeypatch.setattr(replaying, "cuda_graph", graph if captures else no_graph)
-    run, x = compile_epoch(counting, backend="eager"), torch.arange(3.0)
+    monkeypatch.setattr(replaying, "cuda_graph", lambda work, device: captured.append(device) or graph(work, device))
+    run, x = compile_epoch(counting, backend="eager", cuda_graph=wanted), torch.arange(3.0)
     state, infos = run(start(1.0), 4, x)
     expected, seen = as_single_steps(start(1.0), 4, x)
     assert torch.equal(state["total"], expected["total"])
     assert torch.equal(infos["seen"], seen)
-    said = [str(warning.message) for warning in recwarn if "waits for the device" in str(warning.message)]
-    assert len(said) == (0 if captures else 1)
-    run(state, 1, x)
-    assert len(recwarn) == len(said), "it is said once"
+    assert captured == [torch.device("cpu")] * wanted
 
 
-def test_a_graph_can_be_left_out(monkeypatch, fresh_compiler):
-    """Nothing is captured then: the real one would fail here."""
-    monkeypatch.setattr(epoch, "_device", lambda state: "cuda")
-    run = compile_epoch(counting, backend="eager", cuda_graph=False)
-    assert run(start(), 2, torch.ones(3))[0]["done"].item() == 2
+def test_tensors_on_several_devices_are_refused():
+    """The graph would keep the value that one on the CPU had when it was captured."""
+    inputs = (torch.ones(3, device="meta"),)
+    with pytest.raises(CaptureError, match="on cpu and meta: move all to one device"):
+        replayed(lambda state, x: (state, {}), EAGER, start(), inputs, graph)
+
+
+class FakeCuda:
+    """Records what is done to streams and graphs, in its order, and the device that is current then."""
+
+    OutOfMemoryError = torch.OutOfMemoryError
+
+    def __init__(self):
+        self.current, self.mode, self.done = torch.device("cuda", 0), "default", []
+
+    @contextlib.contextmanager
+    def device(self, device):
+        before, self.current = self.current, device
+        yield
+        self.current = before
+
+    def Stream(self):
+        return SimpleNamespace(wait_stream=lambda other: self.done.append(("waits", self.current)))
+
+    def current_stream(self):
+        return SimpleNamespace(wait_stream=lambda other: self.done.append(("waits", self.current)))
+
+    @contextlib.contextmanager
+    def stream(self, stream):
+        yield
+
+    @contextlib.contextmanager
+    def graph(self, graph, stream):
+        self.done.append(("captures", self.current))
+        yield
+
+    def CUDAGraph(self):
+        return SimpleNamespace(replay=lambda: self.done.append(("replays", self.current)))
+
+    def get_sync_debug_mode(self):
+        return self.mode
+
+    def set_sync_debug_mode(self, mode):
+        self.mode = mode
+
+
+def test_the_graph_is_captured_and_replayed_on_the_states_device(monkeypatch):
+    """Another device is the current one all along."""
+    fake, second = FakeCuda(), torch.device("cuda", 1)
+    monkeypatch.setattr(torch, "cuda", fake)
+    replay = cuda_graph(lambda: fake.done.append(("works", fake.current)), second)
+    replay()
+    assert fake.current == torch.device("cuda", 0)
+    assert {device for _, device in fake.done} == {second}
+    words = [word for word, _ in fake.done]
+    assert words == ["waits", *["works"] * (WARM_UPS + 1), "waits", "captures", "works", "replays"]
+
+
+def test_work_that_waits_for_the_device_is_refused_before_it_is_captured(monkeypatch):
+    fake = FakeCuda()
+    monkeypatch.setattr(torch, "cuda", fake)
+
+    def work():
+        if fake.mode == "error":
+            raise RuntimeError("called a synchronizing CUDA operation")
+
+    with pytest.raises(CaptureError, match=r"no CUDA graph \(called a synchronizing .*\): leave cuda_graph out"):
+        cuda_graph(work, torch.device("cuda", 0))
+    assert fake.mode == "default"
+    assert "captures" not in [word for word, _ in fake.done]

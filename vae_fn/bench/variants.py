@@ -83,11 +83,15 @@ VARIANTS: dict[str, Variant] = {
     ),
     "epoch": Variant(
         f"up to {LONGEST} donated steps a call, products by the default of the processor",
-        many_at_once(partial(compile_epoch, cuda_graph=False)),
+        many_at_once(compile_epoch),
     ),
-    "cuda-graph": Variant("as epoch, every step a replay of a CUDA graph", many_at_once(compile_epoch), only="cuda"),
+    "cuda-graph": Variant(
+        "as epoch, every step a replay of a CUDA graph",
+        many_at_once(partial(compile_epoch, cuda_graph=True)),
+        only="cuda",
+    ),
     "bfloat16": Variant(
-        "as epoch or cuda-graph, networks in bfloat16, parameters, heads and losses as they were",
+        "as epoch, networks in bfloat16, parameters, heads and losses as they were",
         many_at_once(compile_epoch),
         settings={"precision": "bfloat16"},
     ),

@@ -149,6 +149,10 @@ class OwnOptions:
 
     def refusal(self, variant: "Variant") -> str | None:
         """Why a row does not go with the step; None if it does."""
+        import torch
+
+        if variant.only not in (None, "cpu") and not torch.cuda.is_available():
+            return f"is for {variant.only}, which is not here"
         names = ", ".join(variant.settings)
         return f"changes {names} of a preset, which a step of your own has not" if names else None
 

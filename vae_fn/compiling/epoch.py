@@ -1,8 +1,9 @@
 """Many steps in one call: a program of one step, called again and again without asking anew what it was made for."""
 
-import warnings
 from collections.abc import Callable, Hashable, Sequence
+from enum import Enum
 from functools import partial
+from types import FunctionType, NoneType
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from vae_fn.types import Tree
 
 Step = Callable[..., tuple[Tree, Tree]]
 
+PLAIN = (bool, int, float, complex, str, bytes, NoneType, Enum, torch.dtype, torch.device)
+"""What arguments may hold besides tensors and functions: values that never change."""
+
 
 def compile_epoch(
     step: Step,
@@ -25,7 +29,7 @@ def compile_epoch(
     donate: bool = True,
     gemm: Gemm | None = None,
     backend: Backend = "inductor",
-    cuda_graph: bool = True,
+    cuda_graph: bool = False,
 ) -> Callable[..., tuple[Tree, Tree]]:
     """Compile a step to be repeated: `(state, count, *inputs) -> (state, infos)`.
 
@@ -42,22 +46,20 @@ def compile_epoch(
         donate: whether the state passed in is consumed, as in `compile_step`, or copied first.
         gemm: as in `compile_pure`.
         backend: as in `compile_pure`.
-        cuda_graph: where the state is on a CUDA device, replay the step as a CUDA graph (`replaying`). Tensors that the
-            step closes over must then stay where they are.
+        cuda_graph: where the state is on a CUDA device, replay the step as a CUDA graph (`replaying`). All that the
+            step reads must then lie on that device, and tensors that it closes over stay where they are.
 
     Returns:
         A function of a state, the number of steps and the inputs. Every leaf of `infos` has the steps in front. It
-        raises a `ValueError` if the number is not positive, or two tensors share memory.
+        raises a `ValueError` if the number is not positive, two tensors share memory, or an argument is neither a
+        tensor nor a plain value or function; and a `replaying.CaptureError` if the step cannot be captured.
     """
     edge = partial(compile_step, gemm=gemm, backend=backend, options={"guard_filter_fn": _surroundings})
     programs: dict[Hashable, Step] = {}
 
     def program(state: Tree, inputs: tuple[Any, ...]) -> Step:
         if cuda_graph and _device(state) == "cuda":
-            try:
-                return replaying.replayed(step, edge, state, inputs, replaying.cuda_graph)
-            except replaying.CaptureError as fault:
-                warnings.warn(f"{fault}: every kernel of a step is launched by itself", stacklevel=3)
+            return replaying.replayed(step, edge, state, inputs, replaying.cuda_graph)
         return _repeated(edge(step))
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
@@ -106,4 +108,10 @@ def _form(arguments: Tree) -> Hashable:
 def _traits(leaf: Any) -> Hashable:
     if isinstance(leaf, Tensor):
         return type(leaf), leaf.shape, leaf.stride(), leaf.dtype, leaf.device, leaf.requires_grad
-    return type(leaf), leaf
+    if isinstance(leaf, PLAIN):
+        return type(leaf), repr(leaf)  # which tells -0.0 from 0.0, and one nan from no other
+    if isinstance(leaf, FunctionType):
+        return FunctionType, leaf
+    raise ValueError(
+        f"an argument holds a {type(leaf).__name__}, which may change unseen: pass tensors, numbers, texts or functions"
+    )

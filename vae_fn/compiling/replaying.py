@@ -16,8 +16,8 @@ from vae_fn.types import Tree
 
 Step = Callable[..., tuple[Tree, Tree]]
 
-Capture: TypeAlias = Callable[[Callable[[], Any]], Callable[[], Any]]
-"""From work on tensors at fixed addresses to its replay, which does it again on what lies there then."""
+Capture: TypeAlias = Callable[[Callable[[], Any], torch.device], Callable[[], Any]]
+"""From work on tensors at fixed addresses of a device to its replay, which does it again on what lies there then."""
 
 ROOM = 128
 """Steps whose reports are kept before they are taken away."""
@@ -46,10 +46,10 @@ def replayed(step: Step, edge: Callable[[Step], Step], state: Tree, inputs: tupl
     """
     _, info = tree.shapes_of(step, state, *inputs)
     room = tree.map(lambda leaf: torch.zeros(ROOM, *leaf.shape, dtype=leaf.dtype, device=leaf.device), info)
-    device = tree.leaves(state)[0].device
+    device = _one_device((state, inputs))
     held, own = Held(_copy(state), torch.zeros((), dtype=torch.int64, device=device), room), _copy(inputs)
     take = edge(_reporting(step))
-    replay = capture(lambda: take(held, *own))
+    replay = capture(lambda: take(held, *own), device)
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         _write(held.state, state)
@@ -67,36 +67,57 @@ def replayed(step: Step, edge: Callable[[Step], Step], state: Tree, inputs: tupl
     return run
 
 
-class CaptureError(Exception):
+class CaptureError(RuntimeError):
     """Work that a CUDA graph does not take, such as that which waits for the device."""
 
 
-def cuda_graph(work: Callable[[], Any]) -> Callable[[], Any]:
-    """Capture work on the current CUDA device as a graph.
+def cuda_graph(work: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
+    """Capture work on a CUDA device as a graph.
 
     Raises:
         CaptureError: it does something that no graph can.
     """
-    device, aside = torch.cuda.current_device(), torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(WARM_UPS):
+    with torch.cuda.device(device):
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UPS):
+                work()
+            _refuse_waiting(work)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=aside):
             work()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph):
-            work()
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as fault:
-        raise CaptureError(f"the step cannot be captured as a CUDA graph ({str(fault).splitlines()[0]})") from fault
 
     def replay() -> None:
         with torch.cuda.device(device):
             graph.replay()
 
     return replay
+
+
+def _refuse_waiting(work: Callable[[], Any]) -> None:
+    """Run the work, which must not wait for the device: a capture that fails for that leaves torch's streams astray."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        work()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as fault:
+        reason = str(fault).splitlines()[0]
+        raise CaptureError(f"the step is no CUDA graph ({reason}): leave cuda_graph out, or mend that") from fault
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+def _one_device(values: Tree) -> torch.device:
+    """The device that all tensors are on: a graph would keep the value of one that lies elsewhere for ever."""
+    devices = {leaf.device for leaf in tree.leaves(values) if isinstance(leaf, Tensor)}
+    if len(devices) > 1:
+        names = " and ".join(sorted(map(str, devices)))
+        raise CaptureError(f"state and inputs are on {names}: move all to one device, or leave cuda_graph out")
+    return devices.pop()
 
 
 def _reporting(step: Step) -> Step:

@@ -34,7 +34,7 @@ def make_learning_rate(config: TrainConfig, steps: int, value: Tensor) -> Schedu
             f"warmup_steps {config.warmup_steps} leaves nothing of the run's {steps} steps: "
             "use fewer --warmup-steps or more --epochs"
         )
-    return schedules.warmup_cosine(value, config.warmup_steps, steps)
+    return schedules.warmup_cosine(value, config.warmup_steps, steps, final=torch.zeros_like(value))
 
 
 def make_beta(config: TrainConfig, value: Tensor) -> Schedule:

@@ -23,6 +23,9 @@ PATIENCE = 0.5
 """Seconds of a member's stretch of steps beyond which the next one is shorter: a signal and the progress bar wait for
 those of all members."""
 
+MOST_PATIENCE = 2.0
+"""The same of a stretch of several trainings, however many they are."""
+
 
 class Progress(NamedTuple):
     """All that a run needs to go on from where it stands, next to its keys and data.
@@ -114,7 +117,7 @@ def fit(
             count = next(n for n in range(1, most + 1) if n == most or due(step + n) or wants(step + n))
             began = time.perf_counter()
             states, infos = advance({number: each.state for number, each in going.items()}, step, count)
-            patient = time.perf_counter() - began < PATIENCE * len(going)
+            patient = time.perf_counter() - began < min(PATIENCE * len(going), MOST_PATIENCE)
             most = min(2 * most, LONGEST) if patient else max(most // 2, 1)
             step += count
             bar.update(count)
