@@ -54,11 +54,20 @@ def test_several_numbers_stand_with_commas_or_spaces(betas, blobs, capsys):
     assert "±" not in lines[5]
 
 
+TOO_FEW_KEPT = (
+    "an ensemble goes on from a step that all members have kept, and one saves after the other: use --keep-last 2 or "
+    "more"
+)
+
+
 def test_an_ensemble_goes_on_with_more_epochs(blobs, capsys):
     assert main(["train", *small(blobs), "--keys", "2", "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
     folder = blobs / "runs" / "tutorial-keys-0-1"
-    assert main(["train", "--resume", str(folder), "--epochs", "2"]) == 0
+    more = ["train", "--resume", str(folder), "--epochs", "2"]
+    assert main([*more, "--keep-last", "1"]) == 2
+    assert capsys.readouterr().err == f"vae-fn train: error: {TOO_FEW_KEPT}\n"
+    assert main(more) == 0
     printed, said = capsys.readouterr()
     assert said.startswith(f"going on in {folder} after step 4 of 8")
     assert printed.startswith(f"results in {folder}\n")
@@ -71,7 +80,8 @@ def test_an_ensemble_goes_on_with_more_epochs(blobs, capsys):
 
 EXCLUDE = "exclude each other: leave out one of them."
 MISTAKES = [
-    ("train --keys 0", "keys is how many members to train, 1 or more, not 0"),
+    ("train --keys 0", "keys is how many members to train, 1 to 1000, not 0"),
+    ("train --keys 9999999999", "keys is how many members to train, 1 to 1000, not 9999999999"),
     ("train --keys 1.5", "--keys takes a whole number, not '1.5'."),
     ("train --betas 1,2,1", "betas has 1 more than once: give each value once"),
     ("train --learning-rates fast", "learning_rates are numbers with commas between, not 'fast'"),
@@ -80,10 +90,13 @@ MISTAKES = [
     ("train --learning-rate=1 --learning-rates 1,2", f"--learning-rate and --learning-rates {EXCLUDE}"),
     ("train --resume runs/done --keys 2", "resume goes on with the members that there are: leave keys out"),
     ("train --print-config --keys 2", "print_config shows the settings of one run: leave keys out"),
-    (
-        "train --keys 2 --keep-last 1",
-        "an ensemble goes on from a step that all members have kept, and one saves after the other: use --keep-last 2 "
-        "or more",
+    ("train --keys 2 --keep-last 1", TOO_FEW_KEPT),
+    *(
+        (
+            f"train --resume runs/done --json runs/done/{name}",
+            f"json must not be a file of the run itself, as runs/done/{name} is: give another path",
+        )
+        for name in ("ensemble.json", "curves.png", "curves.svg")
     ),
     (
         "train --keys 2 --name done",
@@ -98,6 +111,17 @@ def test_mistakes_are_one_line(command, line, here, capsys):
     if "--name done" in command:
         command += " --data blobs.npy --batch-size 16 --hidden 8 --no-compile"
     check_mistake(main, command, f"vae-fn train: error: {line}", here, capsys)
+
+
+def test_a_member_that_is_missing_is_named(blobs, capsys):
+    assert main(["train", *small(blobs), "--keys", "2", "--quiet"]) == 0
+    folder = blobs / "runs" / "tutorial-keys-0-1"
+    (folder / "key-0").rename(blobs / "moved")
+    assert main(["train", "--resume", str(folder)]) == 2
+    assert capsys.readouterr().err == (
+        f"vae-fn train: error: {folder / 'key-0'}, a member of {folder}, is missing: restore it, or go on with each "
+        "other by itself\n"
+    )
 
 
 def test_an_ensemble_is_no_run(blobs, capsys):

@@ -121,13 +121,29 @@ def test_without_a_step_in_common_each_member_has_to_go_on_by_itself(images, tmp
 def test_a_finished_ensemble_takes_more_epochs_and_nothing_else(images, tmp_path):
     configs = members(images, tmp_path / "runs", Varied(2))
     folder, _ = train_ensemble(configs, quiet=True)
-    with pytest.raises(RunError, match="is finished: see it with `vae-fn runs"):
+    with pytest.raises(RunError, match=r"is finished, .*: see it with `vae-fn runs"):
         resume_ensemble(folder, configs[0], quiet=True)
     with pytest.raises(ConfigError, match=r"--hidden is 8 in .* and 16 here"):
         resume_ensemble(folder, replace(configs[0], hidden=16), quiet=True)
     resume(folder / "key-0", replace(configs[0], epochs=3), quiet=True)
     resume_ensemble(folder, replace(configs[0], epochs=3), quiet=True)
     check_members([replace(each, epochs=3) for each in configs], tmp_path / "alone")
+
+
+def test_members_trained_on_alone_are_summarised_anew(images, tmp_path):
+    configs = members(images, tmp_path, Varied(2), epochs=1)
+    folder, _ = train_ensemble(configs, quiet=True)
+    curves = (folder / "curves.png").read_bytes()
+    first, second = (replace(each, epochs=2) for each in configs)
+    resume(folder / "key-1", second, quiet=True)
+    with pytest.raises(ConfigError, match=r"have 1, 2 epochs, .* use --epochs 2 to bring all there"):
+        resume_ensemble(folder, configs[0], quiet=True)
+    resume(folder / "key-0", first, quiet=True)
+    with pytest.raises(RunError, match="is finished, its summary and curves are written again: see it with"):
+        resume_ensemble(folder, first, quiet=True)
+    tests = [member["test"] for member in json.loads((folder / "summary.json").read_text())["members"]]
+    assert tests == [summary(run)["test"] for run in members_of(folder)]
+    assert (folder / "curves.png").read_bytes() != curves
 
 
 def test_an_ensemble_in_the_way_is_kept_unless_told_otherwise(images, tmp_path):
@@ -140,6 +156,11 @@ def test_an_ensemble_in_the_way_is_kept_unless_told_otherwise(images, tmp_path):
     inside = shutil.copy(images, folder / "x.npy")
     with pytest.raises(RunError, match="lies in the run that --overwrite deletes"):
         train_ensemble([replace(each, data=str(inside)) for each in configs], overwrite=True, quiet=True)
+    foreign = shutil.copytree(folder / "key-1", folder / "mine")
+    with pytest.raises(RunError, match=r"mine would go with .*small: move it elsewhere first"):
+        train_ensemble(configs, overwrite=True, quiet=True)
+    assert open_run(foreign) == foreign
+    shutil.rmtree(foreign)
     train_ensemble(configs[:1], overwrite=True, quiet=True)
     assert members_of(folder) == [folder / "key-0"]
     assert not (folder / "key-1").exists()
@@ -170,6 +191,15 @@ def test_a_member_that_is_lost_ends_and_the_others_go_on(tmp_path, monkeypatch):
     assert [setting["elbo"]["count"] for setting in content["settings"]] == [2, 0]
     assert content["settings"][1]["elbo"]["mean"] is None
     with pytest.raises(RunError, match="is finished"):
+        resume_ensemble(folder, configs[0], quiet=True)
+
+
+def test_where_all_members_are_lost_more_epochs_are_no_way_on(tmp_path, monkeypatch):
+    harm(monkeypatch, no_number, 8)
+    configs = member_settings(config(tmp_path, **CLOCK, checkpoint_every=3), Varied(2))
+    folder, fault = train_ensemble(configs, quiet=True)
+    assert str(fault).startswith("all members in training were lost: key-0: step 8 is not finite")
+    with pytest.raises(RunError, match=r"every member of .*small was lost, so none can go on: .* train anew"):
         resume_ensemble(folder, configs[0], quiet=True)
 
 

@@ -54,7 +54,8 @@ def test_texts_that_are_no_numbers_are_refused(text, match):
 @pytest.mark.parametrize(
     ("changes", "varied", "match"),
     [
-        ({}, Varied(keys=0), "1 or more, not 0"),
+        ({}, Varied(keys=0), "1 to 1000, not 0"),
+        ({}, Varied(keys=1001), "1 to 1000, not 1001"),
         ({}, Varied(betas=(-1.0,)), "beta must be 0 or more"),
         ({}, Varied(learning_rates=(0.0,)), "learning_rate must be positive"),
         ({"keep_last": 1}, Varied(keys=2), "use --keep-last 2"),

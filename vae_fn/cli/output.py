@@ -19,8 +19,9 @@ PICTURES = (".png", ".svg")
 OWN = (
     *("config.toml", "environment.json", "metrics.jsonl", "summary.json", "report.html"),
     *("checkpoints", "tensorboard", "figures", "nonfinite"),
+    *("ensemble.json", "curves.png", "curves.svg"),
 )
-"""Names in a run's folder that are the run's own."""
+"""Names in the folder of a run or an ensemble that are its own."""
 
 
 def check_json(path: Path | None, run: Path | None) -> None:

@@ -4,12 +4,13 @@ Its folder holds the members, each a run like any other; `ensemble.json`, which 
 `summary.json` and the curves of all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from vae_fn.run.assemble import OWN, assemble_members
 from vae_fn.run.checkpoints import checkpoints, read_record
+from vae_fn.run.checks import ConfigError
 from vae_fn.run.clinic import NonFiniteError
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import (
@@ -23,6 +24,7 @@ from vae_fn.run.folder import (
     read_config,
     saved_steps,
 )
+from vae_fn.run.members import check_kept
 from vae_fn.run.resume import check_environments, check_settings, go_back, take_up
 from vae_fn.run.sitting import Sitting, carry_on, last_common_step, was_lost
 from vae_fn.run.together import conclude
@@ -83,18 +85,17 @@ def resume_ensemble(
         As `train_ensemble`.
 
     Raises:
-        UserError: the ensemble cannot be resumed; nothing has been changed.
+        UserError: the ensemble cannot be resumed; nothing has been changed, but where no member can go on the summary
+            and the curves are written again.
         Interrupted: a signal stopped it, which is saved.
     """
     runs = members_of(folder)
     with hold_all([folder, *runs]):
-        settings = _settings(runs, config)
+        settings = _settings(folder, runs, config)
         going = [run for run in runs if not _is_over(run, settings[run])]
-        if not going and (folder / "summary.json").exists():
-            raise RunError(f"{folder} is finished: see it with `vae-fn runs {folder}`, or train on with more --epochs")
         if not going:
-            conclude(folder)
-            return folder, None
+            return _concluded(folder, runs)
+        check_kept(config)
         paths = _common_checkpoints(folder, going)
         parts = assemble_members([settings[run] for run in going])
         sittings = [take_up(*each) for each in zip(parts, going, paths, strict=True)]
@@ -109,22 +110,59 @@ def _carried_on(sittings: Sequence[Sitting], folder: Path, quiet: bool) -> NonFi
     if not faults:
         return None
     said = "; ".join(f"{run.name}: {fault}" for run, fault in faults.items())
+    if len(faults) == len(sittings):
+        return NonFiniteError(f"all members in training were lost: {said}")
     return NonFiniteError(f"{len(faults)} of {len(sittings)} members were lost, the others went on: {said}")
 
 
-def _settings(runs: Sequence[Path], config: TrainConfig) -> Mapping[Path, TrainConfig]:
+def _concluded(folder: Path, runs: Sequence[Path]) -> tuple[Path, None]:
+    """Write what an ensemble with no member to go on comes to, as its members may have been trained on alone.
+
+    Raises:
+        RunError: it had been written before.
+    """
+    known = (folder / "summary.json").exists()
+    conclude(folder)
+    if not known:
+        return folder, None
+    if all(map(was_lost, runs)):
+        raise RunError(
+            f"every member of {folder} was lost, so none can go on: see where with `vae-fn replay {runs[0]}`, then "
+            "train anew with other settings, such as a lower --learning-rate"
+        )
+    raise RunError(
+        f"{folder} is finished, its summary and curves are written again: see it with `vae-fn runs {folder}`, or train "
+        "on with more --epochs"
+    )
+
+
+def _settings(folder: Path, runs: Sequence[Path], config: TrainConfig) -> Mapping[Path, TrainConfig]:
     """The settings with which each run goes on.
 
     Raises:
         ConfigError: they may not differ from those it has.
     """
-    check_settings(runs[0], read_config(runs[0]), config)
-    found = {}
-    for run in runs:
-        before = read_config(run)
-        found[run] = replace(config, **{name: getattr(before, name) for name in OWN})
-        check_settings(run, before, found[run])
+    before = {run: read_config(run) for run in runs}
+    _check_epochs(folder, {each.epochs for each in before.values()}, config.epochs)
+    check_settings(runs[0], before[runs[0]], config)
+    found = {run: replace(config, **{name: getattr(old, name) for name in OWN}) for run, old in before.items()}
+    for run, old in before.items():
+        check_settings(run, old, found[run])
     return found
+
+
+def _check_epochs(folder: Path, before: Collection[int], now: int) -> None:
+    """See that members of which some were trained on alone go on to no fewer epochs than any of them has.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    most = max(before)
+    if len(before) > 1 and now < most:
+        raise ConfigError(
+            f"the members of {folder} have {', '.join(map(str, sorted(before)))} epochs, as some were trained on by "
+            f"themselves: use --epochs {most} to bring all there, or more"
+        )
 
 
 def _is_over(run: Path, config: TrainConfig) -> bool:

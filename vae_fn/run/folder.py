@@ -116,7 +116,7 @@ def members_of(folder: Path) -> list[Path]:
     """The runs that are the members of an ensemble.
 
     Raises:
-        RunError: The folder is no ensemble, or its description is damaged.
+        RunError: The folder is no ensemble, its description is damaged, or a member is missing.
     """
     file = folder / ENSEMBLE
     try:
@@ -127,7 +127,10 @@ def members_of(folder: Path) -> list[Path]:
         raise RunError(f"{folder} has no {ENSEMBLE}, so it is not an ensemble") from fault
     except (ValueError, LookupError, TypeError, ConfigError) as fault:
         raise RunError(f"{file} is damaged: restore it, or go on with each member by itself") from fault
-    return [folder / name for name in names]
+    runs = [folder / name for name in names]
+    if gone := [run for run in runs if not (run / "config.toml").is_file()]:
+        raise RunError(f"{gone[0]}, a member of {folder}, is missing: restore it, or go on with each other by itself")
+    return runs
 
 
 @contextlib.contextmanager
@@ -204,9 +207,8 @@ def run_of(place: Path) -> Path:
     Raises:
         RunError: It belongs to none.
     """
-    return open_run(
-        place.parent.parent if place.suffix == ".safetensors" and place.parent.name == CHECKPOINTS else place
-    )
+    inside = place.suffix == ".safetensors" and place.parent.name == CHECKPOINTS
+    return open_run(place.parent.parent if inside else place)
 
 
 def saved_steps(folder: Path) -> dict[int, Path]:
@@ -227,9 +229,8 @@ def read_config(run: Path) -> TrainConfig:
 def _in_the_way(path: Path) -> RunError:
     if not any((path / name).is_file() for name in ("config.toml", ENSEMBLE)):
         return RunError(f"{path} exists and is not a run: choose another --name")
-    return RunError(
-        f"{path} exists: go on with it by --resume {path}, choose another --name, or --overwrite to delete it first"
-    )
+    ways = f"go on with it by --resume {path}, choose another --name, or --overwrite to delete it first"
+    return RunError(f"{path} exists: {ways}")
 
 
 def _delete_run(path: Path) -> None:
@@ -241,8 +242,9 @@ def _delete_run(path: Path) -> None:
         for run in runs:
             read_config(run)
     except (UserError, OSError) as fault:
-        raise RunError(
-            f"{path} exists and is not a run of this version: delete it by hand, or choose another --name"
-        ) from fault
+        ways = "delete it by hand, or choose another --name"
+        raise RunError(f"{path} exists and is not a run of this version: {ways}") from fault
+    if others := sorted({file.parent for file in path.rglob("config.toml")} - set(runs)):
+        raise RunError(f"{others[0]} would go with {path}: move it elsewhere first, or choose another --name")
     with hold_all({path, *runs}):
         shutil.rmtree(path.rename(path.with_name(f".{path.name}.{uuid.uuid4().hex}")))

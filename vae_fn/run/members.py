@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
 
+MOST_KEYS = 1000
+"""How many keys an ensemble has at most."""
+
 
 class Varied(NamedTuple):
     """What differs between members, which are the product of all that is given.
@@ -49,18 +52,27 @@ def member_settings(config: TrainConfig, varied: Varied) -> list[TrainConfig]:
     Raises:
         ConfigError: A member has settings that mean nothing, or an ensemble with these could not be resumed.
     """
-    if varied.keys is not None and varied.keys < 1:
-        raise ConfigError(f"keys is how many members to train, 1 or more, not {varied.keys}")
-    if config.keep_last < 2:
-        raise ConfigError(
-            "an ensemble goes on from a step that all members have kept, and one saves after the other: use "
-            "--keep-last 2 or more"
-        )
+    if varied.keys is not None and not 1 <= varied.keys <= MOST_KEYS:
+        raise ConfigError(f"keys is how many members to train, 1 to {MOST_KEYS}, not {varied.keys}")
+    check_kept(config)
     folder = config.runs_dir / ensemble_name(config, varied)
     named = {"beta": varied.betas, "learning_rate": varied.learning_rates, "key": _keys(config, varied)}
     members = [dict(zip(named, values, strict=True)) for values in itertools.product(*map(_or_none, named.values()))]
     given = [{name: value for name, value in member.items() if value is not None} for member in members]
     return [replace(config, **own, runs_dir=folder, name=_name(own)) for own in given]
+
+
+def check_kept(config: TrainConfig) -> None:
+    """See that members keep checkpoints enough to go on together.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    if config.keep_last < 2:
+        raise ConfigError(
+            "an ensemble goes on from a step that all members have kept, and one saves after the other: use "
+            "--keep-last 2 or more"
+        )
 
 
 def ensemble_name(config: TrainConfig, varied: Varied) -> str:
