@@ -12,6 +12,7 @@ import torch
 from tests.run.poison import CLOCK, config, harm
 from tests.run.runs import check_equal, rows, settings, summary, write_images
 from tests.training.poison import no_number
+from vae_fn.compiling import repeated
 from vae_fn.run import assemble, sitting
 from vae_fn.run.checkpoints import checkpoints, forget_after
 from vae_fn.run.checks import ConfigError
@@ -24,7 +25,7 @@ from vae_fn.run.members import Varied, member_settings
 from vae_fn.run.resume import resume
 from vae_fn.run.sitting import advancing, was_lost
 from vae_fn.run.train import train
-from vae_fn.training.vmapped import repeated, vmapped
+from vae_fn.training.vmapped import vmapped
 
 pytestmark = pytest.mark.usefixtures("same_checkout")
 

@@ -8,12 +8,12 @@ from tests.training.members import beginnings, eager, family_of, largest_gap, me
 from tests.training.poison import no_number, pose_at
 from tests.training.problems import algorithm, double, images, small_vae
 from vae_fn import data
-from vae_fn.compiling import compile_epoch, compile_step
+from vae_fn.compiling import compile_epoch, compile_step, repeated
 from vae_fn.gradients import elbo_sampled_problem, estimators
 from vae_fn.training import adamw
 from vae_fn.training.batches import Batches
 from vae_fn.training.skipping import skip_nonfinite
-from vae_fn.training.vmapped import repeated, vmapped
+from vae_fn.training.vmapped import vmapped
 
 FAMILIES = {
     "pathwise": {},

@@ -1,6 +1,7 @@
 """Compiling at the edge: the one place where something is compiled, on request."""
 
 from vae_fn.compiling.epoch import compile_epoch as compile_epoch
+from vae_fn.compiling.epoch import repeated as repeated
 from vae_fn.compiling.factorised import Traced as Traced
 from vae_fn.compiling.factorised import compile_factorised as compile_factorised
 from vae_fn.compiling.factorised import trace_factorised as trace_factorised

@@ -60,7 +60,7 @@ def compile_epoch(
     def program(state: Tree, inputs: tuple[Any, ...]) -> Step:
         if cuda_graph and _device(state) == "cuda":
             return replaying.replayed(step, edge, state, inputs, replaying.cuda_graph)
-        return _repeated(edge(step))
+        return repeated(edge(step))
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         if count < 1:
@@ -73,17 +73,20 @@ def compile_epoch(
     return run
 
 
-def _repeated(take: Step) -> Step:
-    """The donated step taken `count` times, with its reports behind one another."""
+def repeated(step: Step) -> Step:
+    """The repetition of a step, compiled or not: `(state, count, *inputs) -> (state, infos)`.
 
-    def repeated(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
+    Every leaf of `infos` has the steps in front. The state is consumed if the step consumes it.
+    """
+
+    def repeat(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         infos = []
         for _ in range(count):
-            state, info = take(state, *inputs)
+            state, info = step(state, *inputs)
             infos.append(info)
         return state, tree.map(lambda *leaves: torch.stack(leaves), *infos)
 
-    return repeated
+    return repeat
 
 
 def _device(state: Tree) -> str | None:

@@ -36,7 +36,7 @@ def vmapped(family: Family, members: Sequence[Member], edge: Callable[[Joint], R
     Args:
         family: the algorithm as a function of a member's values, which `torch.vmap` passes through.
         members: of one array of images, equal batch sizes, and values of one structure.
-        edge: where compiling happens: `compile_epoch`, or `repeated` of `compile_step`.
+        edge: where compiling happens: `compile_epoch`, or `compiling.repeated` for none.
 
     Raises:
         ValueError: the members have several arrays of images.
@@ -63,19 +63,6 @@ def vmapped(family: Family, members: Sequence[Member], edge: Callable[[Joint], R
         return {number: tree.map(itemgetter(number), state) for number in numbers}, rows[numbers]
 
     return advance
-
-
-def repeated(step: Joint) -> Repeated:
-    """Calls of a step one after the other, as `compile_epoch` takes them in one."""
-
-    def repeat(state: State, count: int, *inputs: Tree) -> tuple[State, Info]:
-        infos = []
-        for _ in range(count):
-            state, info = step(state, *inputs)
-            infos.append(info)
-        return state, stacked(infos)
-
-    return repeat
 
 
 def joint_step(family: Family, member: Member, size: int, dtype: torch.dtype = torch.float32) -> Joint:
