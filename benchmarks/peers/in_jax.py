@@ -1,7 +1,11 @@
-"""The step in JAX with Optax: jitted with donated state, a call a step, or `lax.scan` over many of them."""
+"""The step in JAX with Optax: jitted with donated state, a call a step, or `lax.scan` over many of them.
+
+Members take turns of a call, or each step is `vmap`ped over them.
+"""
 
 import functools
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -12,15 +16,63 @@ from task import Given, Task
 
 
 def build(sizes: Task, given: Given, options: dict[str, Any]) -> Program:
-    """The program; `scan` takes a chunk of steps in a call, `precision` is that of the trunk."""
+    """The program; `scan` takes a chunk of steps a call, `precision` is that of the trunk, `vmap` takes all members."""
     import jax
     import optax
 
-    images = jax.numpy.asarray(given.images)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3, weight_decay=1e-2))
-    differentiate = by_slices(jax.value_and_grad(make_loss(sizes, options["precision"])), sizes)
+    step, beside = make_step(sizes, given, options["precision"], optimizer), options.get("vmap", False)
+    order, chunk = task.batches(len(given.images), sizes.batch), sizes.chunk if options["scan"] else 1
+    if beside:
+        step = jax.vmap(step, (None, 0, 0, 0))
 
-    def step(images: Any, state: Any, rows: Any, noise: Any = None) -> Any:
+    def many(images: Any, state: Any, rows: Any, noise: Any = None) -> Any:
+        return jax.lax.scan(lambda carry, inputs: step(images, carry, *inputs), state, (rows, noise))
+
+    take = jax.jit(many if options["scan"] else step, donate_argnums=1)
+    take = functools.partial(take, jax.numpy.asarray(given.images))
+
+    def start(member: int) -> Any:
+        params = {name: jax.tree.map(jax.numpy.array, task.layers(given.weights, name)) for name in NETS}
+        return params, optimizer.init(params), jax.random.key(member)
+
+    def starts() -> list[Any]:
+        """The states that calls advance."""
+        own = [start(member) for member in range(sizes.members)]
+        return [jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *own)] if beside else own
+
+    states, shape = starts(), (chunk, sizes.members, sizes.batch) if beside else (chunk, sizes.batch)
+
+    def run(steps: int) -> None:
+        for _ in range(steps // chunk):
+            for number, state in enumerate(states):
+                rows = np.stack(list(itertools.islice(order, math.prod(shape[:-1])))).reshape(shape)
+                states[number], _ = take(state, rows if options["scan"] else rows[0], None)
+        jax.block_until_ready(states)
+
+    def replay(rows: np.ndarray, noise: np.ndarray) -> list[float]:
+        replayed = starts()[0]
+        if beside:
+            rows, noise = (np.repeat(array[:, None], sizes.members, 1) for array in (rows, noise))
+        if options["scan"]:
+            return [float(value.mean()) for value in take(replayed, rows, noise)[1]]
+        losses = []
+        for chosen, drawn in zip(rows, noise, strict=True):
+            replayed, value = take(replayed, chosen, drawn)
+            losses.append(float(value))
+        return losses
+
+    return Program(run, replay, chunk)
+
+
+def make_step(sizes: Task, given: Given, precision: str, optimizer: Any) -> Any:
+    """`step(images, state, rows, noise)`; without noise, None, it draws its own."""
+    import jax
+    import optax
+
+    differentiate = by_slices(jax.value_and_grad(make_loss(sizes, precision)), sizes)
+
+    def step(images: Any, state: Any, rows: Any, noise: Any) -> Any:
         params, moments, key = state
         key, draw = jax.random.split(key)
         if noise is None:
@@ -29,35 +81,7 @@ def build(sizes: Task, given: Given, options: dict[str, Any]) -> Program:
         updates, moments = optimizer.update(grads, moments, params)
         return (optax.apply_updates(params, updates), moments, key), value
 
-    def many(images: Any, state: Any, rows: Any, *noise: Any) -> Any:
-        return jax.lax.scan(lambda carry, inputs: step(images, carry, *inputs), state, (rows, *noise))
-
-    take = functools.partial(jax.jit(many if options["scan"] else step, donate_argnums=1), images)
-    order, chunk = task.batches(len(images), sizes.batch), sizes.chunk if options["scan"] else 1
-
-    def start() -> Any:
-        params = {name: jax.tree.map(jax.numpy.array, task.layers(given.weights, name)) for name in NETS}
-        return params, optimizer.init(params), jax.random.key(0)
-
-    state = start()
-
-    def run(steps: int) -> None:
-        nonlocal state
-        for _ in range(steps // chunk):
-            rows = np.stack(list(itertools.islice(order, chunk)))
-            state, _ = take(state, rows if options["scan"] else rows[0])
-        jax.block_until_ready(state)
-
-    def replay(rows: np.ndarray, noise: np.ndarray) -> list[float]:
-        if options["scan"]:
-            return take(start(), rows, noise)[1].tolist()
-        replayed, losses = start(), []
-        for chosen, drawn in zip(rows, noise, strict=True):
-            replayed, value = take(replayed, chosen, drawn)
-            losses.append(float(value))
-        return losses
-
-    return Program(run, replay, chunk)
+    return step
 
 
 NETS = ("encoder", "decoder")

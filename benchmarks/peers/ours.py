@@ -1,4 +1,4 @@
-"""This package's training step: eager, compiled, or compiled for many steps in a call."""
+"""This package's training step: eager, compiled, or compiled for many steps in a call. Members take turns of a call."""
 
 import functools
 import itertools
@@ -36,12 +36,13 @@ def build(sizes: Task, given: Given, options: dict[str, Any]) -> Program:
         weights = {name: torch.from_numpy(value.copy()) for name, value in given.weights.items()}
         return fresh._replace(params=tree.from_names(weights, fresh.params))
 
-    state = start()
+    states = [start() for _ in range(sizes.members)]
 
     def run(steps: int) -> None:
-        nonlocal state
         for _ in range(steps // chunk):
-            state, _ = advance(state, torch.from_numpy(np.stack(list(itertools.islice(order, chunk)))))
+            for member, state in enumerate(states):
+                rows = torch.from_numpy(np.stack(list(itertools.islice(order, chunk))))
+                states[member], _ = advance(state, rows)
 
     def replay(rows: np.ndarray, noise: np.ndarray) -> list[float]:
         del noise  # is what the steps draw by themselves

@@ -4,11 +4,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.ticker import LogLocator, NullLocator
 from process import Peer, Row, how_to_install
 from tabulate import tabulate
 
-from vae_fn.viz.style import BLUE, new_figure, save_figure, styled
+from vae_fn.viz.style import BLUE, logarithmic, new_figure, save_figure, styled
 
 GREY = "0.7"
 
@@ -92,11 +91,8 @@ def figure(record: dict[str, Any], ours: str = "vae_fn") -> bytes:
             va="center", fontsize=7.5,
         )  # fmt: skip
     if max(medians) > 10 * min(medians):
-        axes.set_xscale("log")
+        logarithmic(axes, "x")
         axes.set_xlim(min(medians) / 2, 2 * max(medians))
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.margins(x=0.1)
     axes.set_xlabel("milliseconds a step")

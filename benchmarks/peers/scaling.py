@@ -1,9 +1,10 @@
 """How the time and the memory of a step grow with its sizes, for this package and for JAX.
 
-    .venv/bin/python benchmarks/peers/scaling.py [--axis batch width samples microbatch] [--seconds 2]
+    .venv/bin/python benchmarks/peers/scaling.py [--axis batch width samples members microbatch] [--seconds 2]
 
-One size is changed at a time; all else is the tutorial's. Every point is written as soon as it is measured, and those
-that the record holds already are not measured again (`--fresh` begins anew). Writes results/scaling.json and .png.
+One size is changed at a time; all else is the tutorial's. Both programs take many steps a call where steps are short.
+Every point is written as soon as it is measured, and those that the record holds already are not measured again
+(`--fresh` begins anew). Writes results/scaling.json and .png.
 """
 
 import argparse
@@ -30,36 +31,53 @@ from vae_fn.data import load_mnist
 from vae_fn.run.environment import environment
 from vae_fn.run.folder import write_atomic
 
+
+def sized(**changes: Any) -> Task:
+    """The tutorial's task but for these sizes, with as many steps in a call as take a tenth of a second or so."""
+    sizes = Task(**changes)
+    work = sizes.batch / 128 * sizes.samples * (sizes.hidden / 512) ** 2
+    return sizes._replace(chunk=max(1, int(16 / work)))
+
+
 AXES: dict[str, dict[int, Task]] = {
-    "batch": {n: Task(batch=n, chunk=1) for n in (32, 128, 512, 2048, 8192)},
-    "width": {n: Task(hidden=512 * n, chunk=1) for n in (1, 2, 4, 8)},
-    "samples": {n: Task(samples=n, objective="iwae", chunk=1) for n in (1, 8, 64, 512)},
-    "microbatch": {n: Task(samples=64, objective="iwae", microbatch=n, chunk=1) for n in (2, 8, 32, 128)},
+    "batch": {n: sized(batch=n) for n in (32, 128, 512, 2048, 8192)},
+    "width": {n: sized(hidden=512 * n) for n in (1, 2, 4, 8)},
+    "samples": {n: sized(samples=n, objective="iwae") for n in (1, 8, 64, 512)},
+    "members": {n: sized(members=n) for n in (1, 2, 4, 8, 16)},
+    "microbatch": {n: sized(samples=64, objective="iwae", microbatch=n) for n in (2, 8, 32, 128)},
 }
 """The tasks along each axis. A new axis is a line here, with a field of `Task` that the programs heed."""
 
-ROWS = [
-    Row("this package", "vae_fn", "float32", "ours.py", {"form": "step"}),
-    Row("JAX", "JAX", "float32", "in_jax.py", {"scan": False, "precision": "float32"}),
-]
+OURS = Row("this package", "vae_fn", "float32", "ours.py", {"form": "epoch"})
+JAX = Row("JAX", "JAX", "float32", "in_jax.py", {"scan": True, "precision": "float32"})
+SIDE_BY_SIDE = Row("JAX, vmap", "JAX", "float32", "in_jax.py", JAX.options | {"vmap": True})
+
+
+def programs(axis: str) -> list[Row]:
+    """What is timed along an axis: members go in turn in the first two rows."""
+    return [OURS, JAX, SIDE_BY_SIDE] if axis == "members" else [OURS, JAX]
+
+
 LIMIT = 1e-4
 """The largest relative error of the loss at the initial weights: K-sample bounds are sums of many exponentials."""
 
 
-def measure(sizes: Task, images: np.ndarray, surroundings: dict[str, str], windows: int, seconds: float) -> list[dict]:
+def measure(
+    rows: Sequence[Row], sizes: Task, images: np.ndarray, surroundings: dict[str, str], windows: int, seconds: float
+) -> list[dict]:
     """A row for each program at these sizes: milliseconds a step, peak memory during the windows, error of the loss."""
     with tempfile.TemporaryDirectory() as folder:
         right = reference.prepare(Path(folder), sizes, images, steps=0)[0]
-        with started(ROWS, Path(folder), surroundings) as (peers, _):
-            steps = _steps(peers, seconds)
+        with started(rows, Path(folder), surroundings) as (peers, _):
+            steps = _steps(peers, sizes.chunk, seconds)
             times = alternate(peers, windows, steps)
             return [_row(peer, times[peer.row.name], right, steps) for peer in peers]
 
 
-def _steps(peers: Sequence[Peer], seconds: float) -> int:
-    """As many steps as the slowest program takes in the time of a window, after a warm-up."""
-    slowest = max(min(peer.window(1) for _ in range(3)) for peer in peers)
-    return max(1, int(seconds / slowest))
+def _steps(peers: Sequence[Peer], chunk: int, seconds: float) -> int:
+    """As many steps as the slowest program takes in the time of a window, in whole calls, after a warm-up."""
+    slowest = max(min(peer.window(chunk) for _ in range(3)) for peer in peers)
+    return chunk * max(1, int(seconds / slowest))
 
 
 def _row(peer: Peer, times: list[float], right: float, steps: int) -> dict[str, Any]:
@@ -142,7 +160,7 @@ def main() -> None:
             print(f"{axis} {size}", file=sys.stderr)
             before = os.getloadavg()
             try:
-                rows = measure(sizes, images, surroundings, options.windows, options.seconds)
+                rows = measure(programs(axis), sizes, images, surroundings, options.windows, options.seconds)
             except (ParityError, Failed) as error:
                 sys.exit(f"{axis} {size}: {error}")
             points[str(size)] = [row | {"load_average": before, "busy": busy(before)} for row in rows]

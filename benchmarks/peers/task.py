@@ -23,6 +23,7 @@ class Task(NamedTuple):
         samples: posterior samples per image, K.
         objective: `elbo`, with grey pixels and the KL in closed form, or `iwae`, with binary pixels and K samples.
         microbatch: images that pass through the networks at a time, gradients being summed; 0 for the whole batch.
+        members: independent programs of the same sizes that a process trains; a step is one of each.
         chunk: steps in one call of the programs that take many at once; a window has a multiple of it.
     """
 
@@ -32,6 +33,7 @@ class Task(NamedTuple):
     samples: int = 1
     objective: str = "elbo"
     microbatch: int = 0
+    members: int = 1
     chunk: int = 60
 
     @property

@@ -9,7 +9,9 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 from jaxtyping import Float
 from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
 
 WIDTH = 6.4
 """Inches, of every figure."""
@@ -95,6 +97,31 @@ def save_figure(figure: Figure) -> dict[str, bytes]:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return {kind: _render(figure, kind, metadata) for kind, metadata in _METADATA.items()}
+
+
+class RoundNumbers(Locator):
+    """Ticks of a logarithmic axis at round numbers: 1, 2, 5, 10, ...; closer ones where it spans less than a decade."""
+
+    def __call__(self) -> np.ndarray:
+        """The ticks of the axis as it is seen."""
+        return self.tick_values(*self.axis.get_view_interval())
+
+    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
+        """The ticks from `vmin` to `vmax`, both positive."""
+        low, high = sorted((vmin, vmax))
+        ticks = MaxNLocator(5, steps=[1, 2, 5, 10]) if high < 10 * low else LogLocator(subs=(1, 2, 5))
+        found = np.asarray(ticks.tick_values(low, high))
+        return found[found > 0]
+
+
+def logarithmic(axes: Axes, *names: str) -> None:
+    """Make the axes of these names, `x` or `y`, logarithmic, with plain numbers beside round ticks."""
+    for name in names:
+        axes.set(**{f"{name}scale": "log"})
+        axis = getattr(axes, f"{name}axis")
+        axis.set_major_locator(RoundNumbers())
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
 
 
 def latent_name(dimension: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from vae_fn.viz.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, new_figure, styled
+from vae_fn.viz.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, logarithmic, new_figure, styled
 
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 
@@ -43,10 +43,10 @@ def _against_size(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
             (size, row["ratio_to_limit"]) for size, row in zip(sizes, rows, strict=True) if row["name"] == name
         )
         look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
-        axes.loglog(*zip(*own, strict=True), marker="o", label=name, **look)
+        axes.plot(*zip(*own, strict=True), marker="o", label=name, **look)
     axes.axhline(1, color="0.4", linewidth=0.8)
-    axes.set_xticks(sorted(set(sizes)), [str(size) for size in sorted(set(sizes))])
-    axes.minorticks_off()
+    logarithmic(axes, "x", "y")
+    axes.set_xticks(sorted(set(sizes)))
     axes.set_xlabel(" x ".join(["batch", *_varied(rows)]) if _varied(rows) else "batch size")
     axes.set_ylabel("time / limit")
     axes.legend()
