@@ -1,7 +1,8 @@
 """What surrounds the steps of a run: time to the first step, the share of logging, evaluation and checkpoints, memory.
 
 The share of a part is its time within the training loop; the evaluation that gives a run its result, after the loop, is
-stated by itself.
+stated by itself. `over_steps` is the time of the loop over that of its steps alone, all taken to last as long as those
+of the median call of the compiled program.
 
     .venv/bin/python benchmarks/run.py
 
@@ -41,7 +42,7 @@ sitting.advancing = spied
 """
 
 OVERHEAD = """
-import json, resource, sys, time
+import json, resource, statistics, sys, time
 from vae_fn.run import recorder, sitting
 spent = dict.fromkeys(("rows", "evaluation", "tensorboard", "checkpoints", "loop", "result"), 0.0)
 def timed(name, fn):
@@ -58,11 +59,24 @@ recorder.Board.scalars = timed("tensorboard", recorder.Board.scalars)
 recorder.save_checkpoint = timed("checkpoints", recorder.save_checkpoint)
 recorder.Recorder.test = timed("result", recorder.Recorder.test)
 sitting.fit = timed("loop", sitting.fit)
+original, steps, lengths = sitting.advancing, 0, []
+def advancing(members):
+    advance = original(members)
+    def clocked(states, step, count):
+        global steps
+        start = time.perf_counter()
+        result = advance(states, step, count)
+        steps += count
+        lengths.append((time.perf_counter() - start) / count)
+        return result
+    return clocked
+sitting.advancing = advancing
 import atexit
 def report():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     spent["evaluation"] -= spent["result"]  # the evaluation after the loop
-    print("REPORT" + json.dumps(spent | {"peak_mb": usage.ru_maxrss / 1024}))
+    told = {"steps": steps, "step": statistics.median(lengths), "peak_mb": usage.ru_maxrss / 1024}
+    print("REPORT" + json.dumps(spent | told))
 atexit.register(report)
 """
 
@@ -86,14 +100,15 @@ def first_step(runs: str) -> float:
 def overhead(runs: str, epochs: int) -> dict[str, float]:
     """Seconds of a run's loop and of its parts, without the first epoch, which compiles.
 
-    Whole are `result`, the seconds of the evaluation at the end, and `peak_mb`, the peak memory in MB.
+    Whole are `result`, the seconds of the evaluation at the end, `step`, those of a step of the median call, and
+    `peak_mb`, the peak memory in MB.
     """
     args = ("train", "--quiet", "--runs-dir", runs, "--overwrite", "--epochs")
     command(*args, "1")  # fills the cache, for the short last batch too
     short, long = (
         json.loads(command(*args, str(count), prelude=OVERHEAD).stdout.split("REPORT")[1]) for count in (1, 1 + epochs)
     )
-    whole = {name: long[name] for name in ("result", "peak_mb")}
+    whole = {name: long[name] for name in ("result", "step", "peak_mb")}
     return {name: long[name] - short[name] for name in short} | whole
 
 
@@ -119,15 +134,18 @@ def main() -> None:
         "help_s": asked,
         "first_step_warm_s": warm,
         "seconds_per_epoch": spent["loop"] / options.epochs,
+        "over_steps": spent["loop"] / (spent["steps"] * spent["step"]),
         "share": share | {"total": sum(share.values())},
         "result_s": spent["result"],
         "peak_mb": spent["peak_mb"],
+        "epochs": options.epochs,
         "load": os.getloadavg(),
         "environment": environment("cpu", random.GENERATOR),
     }
     write_atomic(options.json, json.dumps(result, indent=2) + "\n")
     shown = {"help": f"{asked:.2f} s", "first step, cache warm": f"{warm:.1f} s"}
     shown |= {f"share of {name}": f"{value:.1%}" for name, value in result["share"].items()}
+    shown |= {f"{options.epochs} epochs over their steps alone": f"{result['over_steps']:.3f}"}
     shown |= {"evaluation at the end": f"{spent['result']:.1f} s"}
     print(tabulate([*shown.items(), ("peak memory", f"{spent['peak_mb']:.0f} MB")]))
     print(f"written to {options.json}")

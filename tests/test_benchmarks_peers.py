@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +39,8 @@ program.serve(build)
 @pytest.fixture(scope="module")
 def peers():
     """The modules of the comparison, imported as its scripts import them."""
-    names = ("task", "process", "reference", "rows", "report", "compare", "scaling", "scaling_figure", "readme")
+    timing = ("task", "others", "process", "reference", "rows", "report")
+    names = (*timing, "compare", "scaling", "scaling_figure", "readme")
     sys.path.insert(0, str(FOLDER))
     try:
         yield {name: importlib.import_module(name) for name in names}
@@ -83,6 +86,7 @@ def test_programs_of_one_step_are_timed_and_shown(peers, row, measure):
     assert 0 < another["ms_per_step"]["min"] <= another["ms_per_step"]["median"]
     assert another["peak_mb"] >= another["windows_mb"] > 10
     assert record["left_out"] == [{"name": "absent", "missing": "a_package_that_is_not_there"}]
+    assert record["busy"] == (record["others"] > 0.1)
     record = json.loads(json.dumps(record)) | {"threads": 1, "environment": {"processor": "a processor"}}
     shown = peers["report"].table(record)
     assert "another" in shown
@@ -120,18 +124,38 @@ def test_rows_have_names_of_their_own_and_programs_that_exist(peers):
 
 
 def test_scaling_tells_exponents_and_is_drawn(peers):
-    def row(framework, ms):
+    def row(name, ms):
         times = {"min": ms, "q1": ms, "median": ms, "q3": ms}
-        return {"name": framework, "framework": framework, "ms_per_step": times, "windows_mb": 500.0}
+        return {"name": name, "framework": name, "ms_per_step": times, "windows_mb": 500.0}
 
-    points = {str(n): [row("vae_fn", 3.0 * n), row("JAX", 2.0 * max(n, 2) ** 2)] for n in (1, 2, 4)}
+    points = {str(n): [row("this package", 3.0 * n), row("JAX", 2.0 * max(n, 2) ** 2)] for n in (1, 2, 4)}
     found = peers["scaling"].exponents(points)
-    assert found["vae_fn"] == pytest.approx({"all": 1, "last": 1})
+    assert found["this package"] == pytest.approx({"all": 1, "last": 1})
     assert found["JAX"] == pytest.approx({"all": 1, "last": 2})
     record = {"axes": {"width": points}, "exponents": {"width": found}, "windows": 3, "threads": 1}
     record |= {"environment": {"processor": "a processor"}}
     assert "time grows with width to the power 1.00 (2.00 at the end): JAX" in peers["scaling"].table(record)
     assert peers["scaling_figure"].draw(record).startswith(b"\x89PNG")
+
+
+def test_others_are_those_that_are_not_timed(peers):
+    spin = "import time\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass"
+    shares = []
+    for mine in (False, True):
+        with subprocess.Popen([sys.executable, "-c", spin]) as process:
+            others = peers["others"].Others([process.pid] if mine else [])
+            time.sleep(0.6)
+            shares.append(others.share())
+    theirs, own = shares
+    assert 0 <= own < theirs <= 1.1
+
+
+def test_axes_of_the_scaling_are_fields_of_a_task(peers):
+    for axis, sizes in peers["scaling"].AXES.items():
+        assert [getattr(task, axis) if axis != "width" else task.hidden // 512 for task in sizes.values()] == [*sizes]
+        assert all(task.chunk >= 1 for task in sizes.values())
+        assert axis in peers["scaling_figure"].LABELS
+        assert {row.name for row in peers["scaling"].programs(axis)} <= peers["scaling_figure"].LOOKS.keys()
 
 
 def test_the_tables_in_the_readme_are_those_of_the_records(peers):

@@ -18,7 +18,8 @@ from typing import Any
 
 import reference
 import report
-from process import Failed, Peer, Row, alternate, started, with_threads
+from others import BUSY
+from process import Failed, Row, alternate, started, with_threads
 from reference import ParityError
 from rows import REFERENCE, ROWS
 from task import Task
@@ -30,8 +31,6 @@ from vae_fn.run.folder import write_atomic
 
 RESULTS = Path(__file__).parent.parent / "results"
 PACKAGES = ("torch", "jax", "jaxlib", "optax", "lightning", "pythae", "numpy")
-BUSY = 0.25
-"""Load average per processor beyond which others were at work on the machine."""
 
 
 def measure(
@@ -48,7 +47,8 @@ def measure(
         with started(rows, Path(folder), surroundings) as (peers, left_out):
             parity = [reference.check(p.row.name, p.row.precision, p.ready["losses"], right) for p in peers]
             against = against if against in [peer.row.name for peer in peers] else peers[0].row.name
-            times = _timed(peers, windows, steps)
+            alternate(peers, 1, steps)  # the warm-up
+            times, others = alternate(peers, windows, steps)
             found = [report.row_of(peer, times, against, same) for peer, same in zip(peers, parity, strict=True)]
     return {
         "reference": against,
@@ -59,17 +59,9 @@ def measure(
         "windows": windows,
         "steps": steps,
         "task": sizes._asdict(),
+        "others": others,
+        "busy": others > BUSY,
     }
-
-
-def _timed(peers: Sequence[Peer], windows: int, steps: int) -> dict[str, list[float]]:
-    alternate(peers, 1, steps)  # the warm-up
-    return alternate(peers, windows, steps)
-
-
-def busy(load: Sequence[float]) -> bool:
-    """Whether others were at work, by the load average of the minute before."""
-    return load[0] > BUSY * len(os.sched_getaffinity(0))
 
 
 def versions() -> dict[str, str | None]:
@@ -108,7 +100,6 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print and write."""
     options = arguments()
-    before = os.getloadavg()
     with tempfile.TemporaryDirectory() as cache:
         surroundings = with_threads(options.threads, None if options.warm_cache else Path(cache))
         sizes, images = Task(chunk=options.chunk), load_mnist().train.images.numpy()
@@ -122,15 +113,13 @@ def main() -> None:
         "threads": options.threads,
         "cold_cache": not options.warm_cache,
         "versions": versions(),
-        "load_average": {"before": before, "after": os.getloadavg()},
-        "busy": busy(before),
         "environment": environment("cpu", random.GENERATOR) | {"command": ["benchmarks/peers/compare.py"]},
     }
     write_atomic(options.json, json.dumps(record, indent=2, allow_nan=False) + "\n")
     write_atomic(options.json.with_suffix(".png"), report.figure(record))
     print(report.table(record))
     if record["busy"]:
-        print(f"warning: the machine was busy (load average {before[0]:.1f} before the first program); run it again")
+        print(f"warning: the machine was busy (others took {record['others']:.0%} of its time); run it again")
     print(f"written to {options.json} and {options.json.with_suffix('.png')}")
 
 

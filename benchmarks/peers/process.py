@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from others import Others
+
 HERE = Path(__file__).parent
 
 
@@ -44,6 +46,7 @@ class Peer:
 
     Attributes:
         row: what it is.
+        pid: of its process.
         ready: what it said when it was ready: `first_step_s`, `losses`, `chunk`.
     """
 
@@ -60,6 +63,7 @@ class Peer:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment
         )
+        self.pid = self._process.pid
         try:
             self.ready = self._answer()
         except BaseException:
@@ -127,14 +131,18 @@ def how_to_install(package: str) -> str:
     return f"{package} is not installed: pip install 'vae-fn[peers]'"
 
 
-def alternate(peers: Sequence[Peer], windows: int, steps: int) -> dict[str, list[float]]:
-    """Milliseconds a step of every program in every window; each round begins with another program."""
+def alternate(peers: Sequence[Peer], windows: int, steps: int) -> tuple[dict[str, list[float]], float]:
+    """Milliseconds a step of every program in every window, and the share of the processors that others took meanwhile.
+
+    Each round begins with another program.
+    """
+    others = Others([peer.pid for peer in peers])
     times: dict[str, list[float]] = {peer.row.name: [] for peer in peers}
     for number in range(windows):
         first = number % len(peers)
         for peer in (*peers[first:], *peers[:first]):
             times[peer.row.name].append(peer.window(steps) / steps * 1e3)
-    return times
+    return times, others.share()
 
 
 def with_threads(threads: int, cache: Path | None) -> dict[str, str]:

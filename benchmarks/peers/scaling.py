@@ -20,7 +20,8 @@ import numpy as np
 import reference
 import report
 import scaling_figure
-from compare import RESULTS, busy, versions
+from compare import RESULTS, versions
+from others import BUSY
 from process import Failed, Peer, Row, alternate, started, with_threads
 from reference import ParityError
 from tabulate import tabulate
@@ -63,15 +64,16 @@ LIMIT = 1e-4
 
 
 def measure(
-    rows: Sequence[Row], sizes: Task, images: np.ndarray, surroundings: dict[str, str], windows: int, seconds: float
+    timed: Sequence[Row], sizes: Task, images: np.ndarray, surroundings: dict[str, str], windows: int, seconds: float
 ) -> list[dict]:
     """A row for each program at these sizes: milliseconds a step, peak memory during the windows, error of the loss."""
     with tempfile.TemporaryDirectory() as folder:
         right = reference.prepare(Path(folder), sizes, images, steps=0)[0]
-        with started(rows, Path(folder), surroundings) as (peers, _):
+        with started(timed, Path(folder), surroundings) as (peers, _):
             steps = _steps(peers, sizes.chunk, seconds)
-            times = alternate(peers, windows, steps)
-            return [_row(peer, times[peer.row.name], right, steps) for peer in peers]
+            times, others = alternate(peers, windows, steps)
+            rows = [_row(peer, times[peer.row.name], right, steps) for peer in peers]
+            return [row | {"others": others, "busy": others > BUSY} for row in rows]
 
 
 def _steps(peers: Sequence[Peer], chunk: int, seconds: float) -> int:
@@ -151,19 +153,17 @@ def main() -> None:
     if old and old["threads"] != options.threads:
         sys.exit(f"{options.json} was measured with {old['threads']} threads: --threads the same, or --fresh")
     axes: dict[str, dict[str, list[dict]]] = old.get("axes", {})
-    surroundings, images = with_threads(options.threads, None), load_mnist().train.images.numpy()
+    given = load_mnist().train.images.numpy(), with_threads(options.threads, None), options.windows, options.seconds
     for axis in options.axis:
         points = axes.setdefault(axis, {})
         for size, sizes in AXES[axis].items():
             if str(size) in points or size > options.largest:
                 continue
             print(f"{axis} {size}", file=sys.stderr)
-            before = os.getloadavg()
             try:
-                rows = measure(programs(axis), sizes, images, surroundings, options.windows, options.seconds)
+                points[str(size)] = measure(programs(axis), sizes, *given)
             except (ParityError, Failed) as error:
                 sys.exit(f"{axis} {size}: {error}")
-            points[str(size)] = [row | {"load_average": before, "busy": busy(before)} for row in rows]
             record = _record(axes, options)
             write_atomic(options.json, json.dumps(record, indent=2, allow_nan=False) + "\n")
             write_atomic(options.json.with_suffix(".png"), scaling_figure.draw(record))

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from tests.cli.workplace import check_mistake
-from tests.run.runs import options, write_images
+from tests.run.runs import finish, options, write_images
 from vae_fn.cli.main import main
+from vae_fn.run.folder import members_of, read_config
 
 
 def small(folder, **settings):
@@ -76,6 +77,29 @@ def test_an_ensemble_goes_on_with_more_epochs(blobs, capsys):
         "tutorial-keys-0-1/key-0",
         "tutorial-keys-0-1/key-1",
     ]
+
+
+@pytest.mark.parametrize("ahead", ["key-0", "key-1"])
+def test_members_that_differ_in_epochs_go_on_only_where_a_number_is_given(ahead, blobs, capsys):
+    assert main(["train", *small(blobs), "--keys", "2", "--quiet"]) == 0
+    folder = blobs / "runs" / "tutorial-keys-0-1"
+    assert main(["train", "--resume", str(folder / ahead), "--epochs", "2", "--quiet"]) == 0
+    assert main(["train", "--resume", str(folder), "--quiet"]) == 2
+    assert capsys.readouterr().err == (
+        f"vae-fn train: error: the members of {folder} have 1, 2 epochs, as some were trained on by themselves: use "
+        "--epochs 2 to bring all there, or more\n"
+    )
+    assert main(["train", "--resume", str(folder), "--epochs", "2", "--quiet"]) == 0
+    assert {read_config(run).epochs for run in members_of(folder)} == {2}
+
+
+def test_more_members_than_files_may_be_open_are_a_mistake_of_one_line(blobs):
+    lower = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))"
+    status, said = finish("train", *small(blobs), "--keys", "60", prelude=lower)
+    assert (status, said.splitlines()[-1].split(": ", 3)[3]) == (
+        2,
+        "Too many open files: allow more by `ulimit -n 8192`, or train fewer members at a time",
+    )
 
 
 EXCLUDE = "exclude each other: leave out one of them."

@@ -1,7 +1,6 @@
 """Ensembles: every member is the run that it would be alone, whatever happens to the others."""
 
 import json
-import math
 import shutil
 import statistics
 from dataclasses import replace
@@ -9,47 +8,27 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.run.poison import CLOCK, config, harm
-from tests.run.runs import check_equal, rows, settings, summary, write_images
-from tests.training.poison import no_number
+from tests.run.companies import alone, check_members, members
+from tests.run.runs import rows, summary, write_images
 from vae_fn.compiling import repeated
 from vae_fn.run import assemble, sitting
 from vae_fn.run.checkpoints import checkpoints, forget_after
 from vae_fn.run.checks import ConfigError
-from vae_fn.run.clinic import NonFiniteError
 from vae_fn.run.ensemble import resume_ensemble, train_ensemble
 from vae_fn.run.folder import ENSEMBLE, RunError, hold, members_of, open_run, read_config
 from vae_fn.run.interrupts import Interrupted
 from vae_fn.run.listing import list_runs
-from vae_fn.run.members import Varied, member_settings
+from vae_fn.run.members import Varied
 from vae_fn.run.resume import resume
-from vae_fn.run.sitting import advancing, was_lost
-from vae_fn.run.train import train
+from vae_fn.run.sitting import advancing
 from vae_fn.training.vmapped import vmapped
 
 pytestmark = pytest.mark.usefixtures("same_checkout")
-
-VARIED = Varied(2, (1.0, 3.0))
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     return write_images(tmp_path_factory.mktemp("images"))
-
-
-def members(images, folder, varied=VARIED, **changes):
-    return member_settings(settings(images, folder, **changes), varied)
-
-
-def alone(config, folder):
-    """The run of a member's settings by itself."""
-    return train(replace(config, runs_dir=folder), quiet=True)
-
-
-def check_members(configs, folder):
-    """Every member left what it leaves alone, bit for bit."""
-    for each in configs:
-        check_equal(each.runs_dir / each.run_name, alone(each, folder))
 
 
 def test_members_are_what_they_are_alone_and_are_runs_like_any_other(images, tmp_path):
@@ -172,50 +151,6 @@ def test_the_images_are_loaded_once(images, tmp_path, monkeypatch):
     monkeypatch.setattr(assemble, "load", lambda data: loaded.append(data) or original(data))
     train_ensemble(members(images, tmp_path, epochs=1), quiet=True)
     assert len(loaded) == 1
-
-
-def test_a_member_that_is_lost_ends_and_the_others_go_on(tmp_path, monkeypatch):
-    """The step at which beta is 7 is harmed: step 8 where beta rises to 64 in as many steps."""
-    harm(monkeypatch, no_number, 8)
-    configs = member_settings(config(tmp_path, **CLOCK, checkpoint_every=3), Varied(betas=(32.0, 64.0), keys=2))
-    folder, fault = train_ensemble(configs, quiet=True)
-    lost = [folder / f"beta-64-key-{key}" for key in (0, 1)]
-    assert isinstance(fault, NonFiniteError)
-    assert str(fault).startswith("2 of 4 members were lost, the others went on: beta-64-key-0: step 8 is not finite")
-    for run in lost:
-        assert (run / "nonfinite" / "step-000000008.safetensors").exists()
-        assert not (run / "summary.json").exists()
-    check_members(configs[:2], tmp_path / "alone")
-    assert [was_lost(run) for run in members_of(folder)] == [False, False, True, True]
-    content = json.loads((folder / "summary.json").read_text())
-    assert [member["test"] is None for member in content["members"]] == [False, False, True, True]
-    assert [setting["elbo"]["count"] for setting in content["settings"]] == [2, 0]
-    assert content["settings"][1]["elbo"]["mean"] is None
-    with pytest.raises(RunError, match="is finished"):
-        resume_ensemble(folder, configs[0], quiet=True)
-
-
-def test_where_all_members_are_lost_more_epochs_are_no_way_on(tmp_path, monkeypatch):
-    harm(monkeypatch, no_number, 8)
-    configs = member_settings(config(tmp_path, **CLOCK, checkpoint_every=3), Varied(2))
-    folder, fault = train_ensemble(configs, quiet=True)
-    assert str(fault).startswith("all members in training were lost: key-0: step 8 is not finite")
-    with pytest.raises(RunError, match=r"every member of .*small was lost, so none can go on: .* train anew"):
-        resume_ensemble(folder, configs[0], quiet=True)
-
-
-def test_a_result_that_is_not_finite_is_left_out_of_the_means(images, tmp_path, monkeypatch):
-    original = sitting.Recorder.test
-
-    def lost(self, params):
-        found = original(self, params)
-        return found._replace(elbo=math.nan) if self.parts.config.key else found
-
-    monkeypatch.setattr(sitting.Recorder, "test", lost)
-    folder, fault = train_ensemble(members(images, tmp_path, Varied(2)), quiet=True)
-    assert "1 of 2 members were lost, the others went on: key-1: the test ELBO is not finite" in str(fault)
-    (setting,) = json.loads((folder / "summary.json").read_text())["settings"]
-    assert (setting["elbo"]["count"], setting["elbo"]["standard_deviation"], setting["kl"]["count"]) == (1, None, 2)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"members": [{"name": "../x"}]}', '{"members": [3]}'])

@@ -1,5 +1,6 @@
 """The command `vae-fn`: finds the command asked for, and reports a user's mistakes in one line."""
 
+import errno
 import importlib.metadata
 import io
 import signal
@@ -99,10 +100,16 @@ def _in_words(fault: BaseException, command: str) -> tuple[str | None, int]:
         return "interrupted", 128 + signal.SIGINT
     if isinstance(fault, OSError) and fault.strerror:
         where = f"{fault.filename}: " if fault.filename else ""
-        return f"error: {where}{fault.strerror}: free some space or choose another place", 2
+        return f"error: {where}{fault.strerror}: {_remedy(fault)}", 2
     if lacks_memory(fault):
         return f"error: it does not fit into memory: {SMALLER.get(command, 'choose smaller sizes')}", 2
     return None, 1
+
+
+def _remedy(fault: OSError) -> str:
+    if fault.errno == errno.EMFILE:  # every member of an ensemble keeps a few open
+        return "allow more by `ulimit -n 8192`, or train fewer members at a time"
+    return "free some space or choose another place"
 
 
 def _overview() -> str:

@@ -4,7 +4,7 @@ import json as json_format
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes
@@ -123,7 +123,7 @@ def _parse(args: Sequence[str]) -> TrainOptions:
         if value_of(one, args) is not None and value_of(several, args) is not None:
             raise UsageError(f"{one} and {several} exclude each other: leave out one of them.")
     if place := value_of("--resume", args):
-        start = read_config(_first_run(Path(place)))
+        start = _resumed(Path(place))
     elif file := value_of("--config", args):
         start = _read(Path(file))
     else:
@@ -146,8 +146,16 @@ def _joined(args: Sequence[str]) -> list[str]:
     return joined
 
 
-def _first_run(place: Path) -> Path:
-    return members_of(place)[0] if (place / ENSEMBLE).is_file() else run_of(place)
+def _resumed(place: Path) -> TrainConfig:
+    """The settings that a resumed run or ensemble has.
+
+    Those of an ensemble are its first member's, with the fewest epochs of any: where some were trained on alone, which
+    is refused unless a number of epochs is given, as nobody has said how far to take the others.
+    """
+    if not (place / ENSEMBLE).is_file():
+        return read_config(run_of(place))
+    settings = [read_config(run) for run in members_of(place)]
+    return replace(settings[0], epochs=min(each.epochs for each in settings))
 
 
 def _read(file: Path) -> TrainConfig:

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from vae_fn.compiling import ahead
 from vae_fn.compiling.gemm import Gemm, gemm_options
 
 Backend: TypeAlias = str | Callable[..., Any]
@@ -39,7 +40,10 @@ def compile_pure(
 
     # Dynamo counts graphs by code object: with one of its own, a function is not charged for the graphs of others.
     isolated.__code__ = isolated.__code__.replace()
-    own = {**_loops_are_kept(), **chosen} if backend == "inductor" else {}
+    own = {}
+    if backend == "inductor":
+        ahead.begin()
+        own = {**_loops_are_kept(), **chosen}
     merged = {**own, **(options or {})}  # a copy of its own, as torch takes out what it reads
     return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=merged or None)
 
