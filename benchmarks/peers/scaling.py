@@ -94,7 +94,7 @@ def _row(peer: Peer, times: list[float], right: float, steps: int) -> dict[str, 
 def exponents(points: dict[str, list[dict]]) -> dict[str, dict[str, float]]:
     """The slope of log time over log size along an axis, by program: over all points, and between the last two."""
     found = {}
-    for name in {row["name"] for rows in points.values() for row in rows}:
+    for name in dict.fromkeys(row["name"] for rows in points.values() for row in rows):
         pairs = [(int(n), r["ms_per_step"]["median"]) for n, rows in points.items() for r in rows if r["name"] == name]
         size, ms = np.log(sorted(pairs)).T
         if len(size) > 1:
@@ -150,8 +150,9 @@ def main() -> None:
     """Measure what is not measured yet, print and write."""
     options = arguments()
     old = json.loads(options.json.read_text()) if options.json.exists() and not options.fresh else {}
-    if old and old["threads"] != options.threads:
-        sys.exit(f"{options.json} was measured with {old['threads']} threads: --threads the same, or --fresh")
+    now = _protocol(options)
+    if differing := [name for name, value in now.items() if old and old.get(name) != value]:
+        sys.exit(f"{options.json} was measured with other {' and '.join(differing)}: take the same, or --fresh")
     axes: dict[str, dict[str, list[dict]]] = old.get("axes", {})
     given = load_mnist().train.images.numpy(), with_threads(options.threads, None), options.windows, options.seconds
     for axis in options.axis:
@@ -170,15 +171,19 @@ def main() -> None:
     print(table(_record(axes, options)))
 
 
+def _protocol(options: argparse.Namespace) -> dict[str, Any]:
+    """What must be the same for all points of a record."""
+    timed = {axis: {row.name: row.options for row in programs(axis)} for axis in AXES}
+    return {"threads": options.threads, "windows": options.windows, "programs": timed, "versions": versions()}
+
+
 def _record(axes: dict[str, dict[str, list[dict]]], options: argparse.Namespace) -> dict[str, Any]:
     return {
         "axes": axes,
         "exponents": {axis: exponents(points) for axis, points in axes.items()},
-        "threads": options.threads,
-        "windows": options.windows,
         "busy": any(row["busy"] for points in axes.values() for rows in points.values() for row in rows),
-        "versions": versions(),
         "environment": environment("cpu", random.GENERATOR) | {"command": ["benchmarks/peers/scaling.py"]},
+        **_protocol(options),
     }
 
 

@@ -98,8 +98,13 @@ def test_more_members_than_files_may_be_open_are_a_mistake_of_one_line(blobs):
     status, said = finish("train", *small(blobs), "--keys", "60", prelude=lower)
     assert (status, said.splitlines()[-1].split(": ", 3)[3]) == (
         2,
-        "Too many open files: allow more by `ulimit -n 8192`, or train fewer members at a time",
+        "Too many open files: work on less at a time, or have the limit raised that `ulimit -Hn` shows",
     )
+
+
+def test_members_have_all_the_files_that_may_be_open(blobs):
+    lower = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (60, 4000))"
+    assert finish("train", *small(blobs), "--keys", "30", prelude=lower)[0] == 0
 
 
 EXCLUDE = "exclude each other: leave out one of them."

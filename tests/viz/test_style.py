@@ -9,7 +9,7 @@ from matplotlib.text import Text
 
 from tests.viz.cases import FIGURES, PICTURES
 from vae_fn import viz
-from vae_fn.viz.style import OKABE_ITO, WIDTH, latent_name, new_figure, reach, signed
+from vae_fn.viz.style import OKABE_ITO, WIDTH, RoundNumbers, latent_name, logarithmic, new_figure, reach, signed
 
 EVERY = FIGURES | PICTURES
 
@@ -134,3 +134,23 @@ def test_names_and_numbers():
     assert len(set(OKABE_ITO)) == 8
     assert reach(np.zeros(5)) == 3.4
     assert reach(np.full(5, -10.0)) == pytest.approx(10.5)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "seen"),
+    [(3, 1200, [5, 10, 20, 50, 100, 200, 500, 1000]), (1.5, 13, [2, 5, 10]), (660, 940, [700, 800, 900])],
+)
+def test_ticks_of_a_logarithmic_axis_are_round_and_enough(low, high, seen):
+    ticks = RoundNumbers().tick_values(low, high)
+    assert [tick for tick in ticks if low <= tick <= high] == pytest.approx(seen, rel=1e-12)
+    assert min(ticks) > 0
+
+
+def test_a_logarithmic_axis_has_plain_numbers():
+    axes = new_figure("a title").subplots()
+    axes.plot([1, 1048576], [0.5, 20])
+    logarithmic(axes, "x", "y")
+    axes.set_xticks([1, 1048576])
+    axes.figure.draw_without_rendering()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "1048576"]
+    assert {"1", "10"} <= {label.get_text() for label in axes.get_yticklabels()}

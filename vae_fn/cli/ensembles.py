@@ -1,6 +1,7 @@
 """`vae-fn train` with several keys, betas or learning rates: an ensemble, and what it comes to."""
 
 import json
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ def train_members(options: "TrainOptions") -> None:
     """
     from vae_fn.run.ensemble import resume_ensemble, train_ensemble
 
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every member keeps a few files open
     if options.resume is None:
         settings = member_settings(options.settings, options.varied)
         folder, fault = train_ensemble(settings, overwrite=options.overwrite, quiet=options.quiet)

@@ -98,17 +98,17 @@ def _in_words(fault: BaseException, command: str) -> tuple[str | None, int]:
         return str(fault), 128 + fault.signal
     if isinstance(fault, KeyboardInterrupt):
         return "interrupted", 128 + signal.SIGINT
+    if lacks_memory(fault):
+        return f"error: it does not fit into memory: {SMALLER.get(command, 'choose smaller sizes')}", 2
     if isinstance(fault, OSError) and fault.strerror:
         where = f"{fault.filename}: " if fault.filename else ""
         return f"error: {where}{fault.strerror}: {_remedy(fault)}", 2
-    if lacks_memory(fault):
-        return f"error: it does not fit into memory: {SMALLER.get(command, 'choose smaller sizes')}", 2
     return None, 1
 
 
 def _remedy(fault: OSError) -> str:
     if fault.errno == errno.EMFILE:  # every member of an ensemble keeps a few open
-        return "allow more by `ulimit -n 8192`, or train fewer members at a time"
+        return "work on less at a time, or have the limit raised that `ulimit -Hn` shows"
     return "free some space or choose another place"
 
 

@@ -149,8 +149,8 @@ def _joined(args: Sequence[str]) -> list[str]:
 def _resumed(place: Path) -> TrainConfig:
     """The settings that a resumed run or ensemble has.
 
-    Those of an ensemble are its first member's, with the fewest epochs of any: where some were trained on alone, which
-    is refused unless a number of epochs is given, as nobody has said how far to take the others.
+    Those of an ensemble are its first member's, with the fewest epochs of any: where some were trained on alone,
+    `resume_ensemble` refuses that number, so that another has to be given.
     """
     if not (place / ENSEMBLE).is_file():
         return read_config(run_of(place))

@@ -14,6 +14,8 @@ NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 
 def lacks_memory(fault: BaseException) -> bool:
     """Whether it says so: torch has a class for it, which is known by its name as torch may not be here, and words."""
+    if isinstance(fault, OSError):
+        return fault.errno == errno.ENOMEM
     if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
         return True
     return isinstance(fault, RuntimeError) and any(words in str(fault) for words in NO_MEMORY)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 WIDTH = 6.4
 """Inches, of every figure."""
@@ -99,19 +99,18 @@ def save_figure(figure: Figure) -> dict[str, bytes]:
     return {kind: _render(figure, kind, metadata) for kind, metadata in _METADATA.items()}
 
 
-class RoundNumbers(Locator):
-    """Ticks of a logarithmic axis at round numbers: 1, 2, 5, 10, ...; closer ones where it spans less than a decade."""
+class RoundNumbers(LogLocator):
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, ...; at closer round numbers where fewer than three are seen."""
 
-    def __call__(self) -> np.ndarray:
-        """The ticks of the axis as it is seen."""
-        return self.tick_values(*self.axis.get_view_interval())
+    def __init__(self) -> None:
+        super().__init__(subs=(1, 2, 5))
 
-    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
-        """The ticks from `vmin` to `vmax`, both positive."""
-        low, high = sorted((vmin, vmax))
-        ticks = MaxNLocator(5, steps=[1, 2, 5, 10]) if high < 10 * low else LogLocator(subs=(1, 2, 5))
-        found = np.asarray(ticks.tick_values(low, high))
-        return found[found > 0]
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        """The ticks from `vmin` to `vmax`, both positive, and a few beyond."""
+        found, (low, high) = super().tick_values(vmin, vmax), sorted((vmin, vmax))
+        if sum(low <= tick <= high for tick in found) >= 3:
+            return [*found]
+        return [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if tick > 0]
 
 
 def logarithmic(axes: Axes, *names: str) -> None:
@@ -120,7 +119,7 @@ def logarithmic(axes: Axes, *names: str) -> None:
         axes.set(**{f"{name}scale": "log"})
         axis = getattr(axes, f"{name}axis")
         axis.set_major_locator(RoundNumbers())
-        axis.set_major_formatter("{x:g}")
+        axis.set_major_formatter("{x:.10g}")
         axis.set_minor_locator(NullLocator())
 
 
