@@ -108,7 +108,7 @@ class RoundNumbers(LogLocator):
     def tick_values(self, vmin: float, vmax: float) -> list[float]:
         """The ticks from `vmin` to `vmax`, both positive, and a few beyond."""
         found, (low, high) = super().tick_values(vmin, vmax), sorted((vmin, vmax))
-        if sum(low <= tick <= high for tick in found) >= 3:
+        if high > 5 * low and sum(low <= tick <= high for tick in found) >= 3:
             return [*found]
         return [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if tick > 0]
 
