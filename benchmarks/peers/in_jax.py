@@ -55,9 +55,9 @@ def build(sizes: Task, given: Given, options: dict[str, Any]) -> Program:
         if beside:
             rows, noise = (np.repeat(array[:, None], sizes.members, 1) for array in (rows, noise))
         if options["scan"]:
-            values = np.asarray(take(replayed, rows, noise)[1])
-            np.testing.assert_allclose(values, np.broadcast_to(values.T[:1].T, values.shape), rtol=1e-4)
-            return values.reshape(len(values), -1)[:, 0].tolist()
+            by_member = np.asarray(take(replayed, rows, noise)[1]).reshape(len(rows), -1)
+            np.testing.assert_allclose(by_member, by_member[:, :1].repeat(by_member.shape[1], 1), rtol=1e-4)
+            return by_member[:, 0].tolist()
         losses = []
         for chosen, drawn in zip(rows, noise, strict=True):
             replayed, value = take(replayed, chosen, drawn)

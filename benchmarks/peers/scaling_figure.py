@@ -23,8 +23,8 @@ def draw(record: dict[str, Any]) -> bytes:
     """The PNG."""
     axes = {axis: points for axis, points in record["axes"].items() if points}
     note = (
-        f"Medians over {record['windows']} alternating windows, bars between the quartiles, and the exponent of the "
-        "last two; below, resident memory at its peak in the windows, the libraries included. "
+        f"The least of {record['windows']} alternating windows, bars to the median, and the exponent between the last "
+        "two sizes; below, resident memory at its peak in the windows, the libraries included. "
         f"{record['environment']['processor']}, threads: {record['threads']}."
     )
     figure = new_figure("A training step as its sizes grow", note, height=5.2)
@@ -52,9 +52,9 @@ def draw(record: dict[str, Any]) -> bytes:
 def _time(axes: Axes, found: dict[int, dict], name: str) -> Any:
     colour, marker = LOOKS[name]
     spreads = [row["ms_per_step"] for row in found.values()]
-    medians = [s["median"] for s in spreads]
-    bars = [[s["median"] - s["q1"] for s in spreads], [s["q3"] - s["median"] for s in spreads]]
-    return axes.errorbar(list(found), medians, bars, color=colour, marker=marker, ms=4, capsize=2)
+    least = [s["min"] for s in spreads]
+    bars = [[0.0] * len(least), [s["median"] - s["min"] for s in spreads]]
+    return axes.errorbar(list(found), least, bars, color=colour, marker=marker, ms=4, capsize=2)
 
 
 def _memory(axes: Axes, found: dict[int, dict], name: str) -> None:
