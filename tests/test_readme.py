@@ -45,9 +45,11 @@ def test_an_estimator_of_ones_own_is_one():
     assert estimator.unbiased_for == "the ELBO"
 
 
-def test_the_verification_kit_in_five_lines():
+def test_the_verification_kit_in_five_lines(tmp_path, monkeypatch):
     assert "verify.unbiased" in BLOCKS[3]
-    run(BLOCKS[2] + BLOCKS[3])
+    (tmp_path / "my_file.py").write_text(BLOCKS[2])
+    monkeypatch.syspath_prepend(tmp_path)
+    run(BLOCKS[3])
 
 
 def test_every_script_and_command_that_it_names_exists():

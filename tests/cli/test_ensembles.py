@@ -129,8 +129,8 @@ MISTAKES = [
     ),
     (
         "train --keys 2 --name done",
-        "runs/done exists: go on with it by --resume runs/done, choose another --name, or --overwrite to delete it "
-        "first",
+        "runs/done exists: go on with it by --resume runs/done and more --epochs, choose another --name, or "
+        "--overwrite to delete it first",
     ),
 ]
 

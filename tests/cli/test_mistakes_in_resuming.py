@@ -71,7 +71,7 @@ MISTAKES = [
     (
         None,
         "train quick --resume runs/stopped",
-        "vae-fn train: error: the preset quick and settings from a file exclude each other: leave out one of them.",
+        "vae-fn train: error: the preset quick and the settings of a run or a file exclude each other: leave out one.",
     ),
     (
         None,
@@ -184,7 +184,7 @@ MISTAKES = [
     (
         None,
         "train quick --config runs/done/config.toml",
-        "vae-fn train: error: the preset quick and settings from a file exclude each other: leave out one of them.",
+        "vae-fn train: error: the preset quick and the settings of a run or a file exclude each other: leave out one.",
     ),
     (
         None,
@@ -214,8 +214,8 @@ MISTAKES = [
     (
         None,
         "train --config runs/done/config.toml",
-        "vae-fn train: error: {base}/runs/done exists: go on with it by --resume {base}/runs/done, choose another "
-        "--name, or --overwrite to delete it first",
+        "vae-fn train: error: {base}/runs/done exists: go on with it by --resume {base}/runs/done and more "
+        "--epochs, choose another --name, or --overwrite to delete it first",
     ),
 ]
 """What is set up, the command, and the line."""

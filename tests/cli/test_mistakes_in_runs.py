@@ -32,8 +32,8 @@ MISTAKES = [
     (
         None,
         "train --no-compile --data blobs.npy --name done",
-        "vae-fn train: error: runs/done exists: go on with it by --resume runs/done, choose another --name, or "
-        "--overwrite to delete it first",
+        "vae-fn train: error: runs/done exists: go on with it by --resume runs/done and more --epochs, choose another "
+        "--name, or --overwrite to delete it first",
     ),
     (
         folder("runs/photos"),

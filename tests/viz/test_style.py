@@ -138,7 +138,7 @@ def test_names_and_numbers():
 
 @pytest.mark.parametrize(
     ("low", "high", "seen"),
-    [(3, 1200, [5, 10, 20, 50, 100, 200, 500, 1000]), (1.5, 13, [2, 5, 10]), (660, 940, [700, 800, 900])],
+    [(3.0, 1200.0, [5, 10, 20, 50, 100, 200, 500, 1000]), (1.5, 13.0, [2, 5, 10]), (660.0, 940.0, [700, 800, 900])],
 )
 def test_ticks_of_a_logarithmic_axis_are_round_and_enough(low, high, seen):
     ticks = RoundNumbers().tick_values(low, high)

@@ -36,7 +36,7 @@ HEAD = {
 }
 """The columns of the tables; one that is empty in all rows is left out."""
 
-NOTES = f"""bias: the length of mean - exact, +- what noise alone gives it, * where it is over {BEYOND} times that.
+NOTES = f"""bias: the length of mean - exact, less what noise alone gives (+-), * where it is over {BEYOND} times that.
 variance: of a mini-batch's gradient, summed over coordinates; exact: of its noise, by integration; split: into per cent
 of noise/batch. f+df: evaluations of f and of its derivative. x ms: the noise's variance times the time, 1 for the best:
 one of 2 takes twice the time to as little noise; x f: times evaluations instead."""

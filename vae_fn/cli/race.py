@@ -119,10 +119,17 @@ class RaceOptions:
 def main(args: Sequence[str]) -> None:
     """Race, print the standings, and write rows and figure."""
     _check_own(args)
-    presets = "\n".join(f"  {name}: {text}" for name, text in PRESET_HELP.items() if PRESETS[name].held_out)
-    starts = {name: RaceOptions(preset) for name, preset in PRESETS.items() if preset.held_out}
+    names = [name for name in PRESETS if PRESETS[name].held_out]
+    names.sort(key=lambda name: PRESETS[name].latent_family == "normal")  # those of the estimators that race by default
+    presets = "\n".join(f"  {name}: {PRESET_HELP[name]}" for name in names)
+    starts = {name: RaceOptions(PRESETS[name]) for name in names}
     about = RaceOptions.__doc__ or ""
-    options = parse_preset(starts, args, prog=PROG, description=f"{SUMMARY}\n\n{about}\n\nPresets:\n{presets}")
+    options = parse_preset(
+        starts,
+        args,
+        prog=PROG,
+        description=f"{SUMMARY}\n\n{about}\n\nPresets, of which the first is the default:\n{presets}",
+    )
     for name in ("torch.utils.cpp_extension", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each machine without a GPU, and of slow starts
     from vae_fn.lab.race import standings

@@ -130,7 +130,7 @@ def _parse(args: Sequence[str]) -> TrainOptions:
         starts = {name: TrainOptions(preset) for name, preset in PRESETS.items()}
         return parse_preset(starts, args, prog=PROG, description=description)
     if args[0] in PRESETS:
-        raise UsageError(f"the preset {args[0]} and settings from a file exclude each other: leave out one of them.")
+        raise UsageError(f"the preset {args[0]} and the settings of a run or a file exclude each other: leave out one.")
     return parse(TrainOptions, args, PROG, TrainOptions(start), description)
 
 

@@ -229,8 +229,8 @@ def read_config(run: Path) -> TrainConfig:
 def _in_the_way(path: Path) -> RunError:
     if not any((path / name).is_file() for name in ("config.toml", ENSEMBLE)):
         return RunError(f"{path} exists and is not a run: choose another --name")
-    ways = f"go on with it by --resume {path}, choose another --name, or --overwrite to delete it first"
-    return RunError(f"{path} exists: {ways}")
+    on = f"--resume {path}{' and more --epochs' if (path / 'summary.json').is_file() else ''}"
+    return RunError(f"{path} exists: go on with it by {on}, choose another --name, or --overwrite to delete it first")
 
 
 def _delete_run(path: Path) -> None:

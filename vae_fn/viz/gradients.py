@@ -67,8 +67,8 @@ def work_normalised_variance(rows: Rows) -> Figure:
     bars = [sum(row["group"] == group for row in shown) for group in _groups(shown)]
     figure, panels = _panels(
         "Work-normalised variance",
-        "A gradient of half the bar needs half the time for as little noise. Bias is not in it: hatched bars are of "
-        "estimators that claim to be unbiased for nothing.",
+        "An estimator of half the value needs half the time for as little noise; the axis is logarithmic, so compare "
+        "where bars end. Bias is not in it: hatched bars are of estimators that claim to be unbiased for nothing.",
         shown,
         heights=[0.5 + 0.17 * count for count in bars],
     )
