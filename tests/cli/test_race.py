@@ -68,6 +68,11 @@ def test_a_race_leaves_legs_rows_figure_and_standings(blobs, tmp_path, capsys):
     assert standings[0]["bound"] >= standings[1]["bound"]
 
 
+def test_without_a_preset_and_estimators_the_defaults_suit_each_other(blobs, tmp_path):
+    given = ("bernoulli-200", "--estimators", "rloo:2,disarm")
+    assert main([word for word in command(blobs, tmp_path / "race", "--quiet") if word not in given]) == 0
+
+
 def test_legs_that_are_missing_are_run_and_the_others_kept(blobs, whole, copy):
     for lost in [*copy.glob("disarm-*.json")][:3]:
         lost.unlink()
