@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vae_fn.bench.windows import Clock, synchronize
 from vae_fn.bench.work import Product, Work, operands
+from vae_fn.compiling import has_tiles, tiles
 
 SECONDS, LEAST = 0.03, 30
 """Of every way to do a product: how long its best time is looked for, and in how many bursts at least."""
@@ -58,7 +59,7 @@ def limit_of(work: Work, device: torch.device, *, clock: Clock = time.perf_count
 
 
 def ways_of(product: Product) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """The ways to do a product: as the step does it, and of plain matrix products those by other layouts and oneDNN."""
+    """The ways to do a product: as the step does it, and plain ones by other layouts, oneDNN and own code."""
     given = operands(product.args)
     yield "as written", lambda: product.op(*given)
     if product.op in (MATMUL, BIASED):
@@ -69,6 +70,11 @@ def ways_of(product: Product) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "mm, right transposed", lambda: torch.mm(left, turned_right.t())
         if has_onednn(left):
             yield "oneDNN", lambda: _onednn(left, turned_right)
+        if left.device.type == "cpu" and left.dtype == torch.float32 and has_tiles():
+            out = left.new_empty(left.shape[0], right.shape[1])
+            yield "tiles", lambda: tiles.product(left, right, out=out)
+            yield "tiles, left transposed", lambda: tiles.product(turned_left.t(), right, out=out)
+            yield "tiles, right transposed", lambda: tiles.product(left, turned_right.t(), out=out)
 
 
 def has_onednn(tensor: Tensor) -> bool:

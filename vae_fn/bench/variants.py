@@ -81,6 +81,11 @@ VARIANTS: dict[str, Variant] = {
     "onednn": Variant(
         "donated, large float32 products by oneDNN", one_by_one(partial(compile_step, gemm="onednn")), only="cpu"
     ),
+    "tiled": Variant(
+        "donated, float32 products by this package's own code, where there is AVX-512",
+        one_by_one(partial(compile_step, gemm="tiled")),
+        only="cpu",
+    ),
     "epoch": Variant(
         f"up to {LONGEST} donated steps a call, products by the default of the processor",
         many_at_once(compile_epoch),

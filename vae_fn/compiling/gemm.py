@@ -1,65 +1,85 @@
-"""Which library multiplies large float32 matrices in a compiled function on a CPU.
+"""Which code multiplies large float32 matrices in a compiled function on a CPU.
 
-torch's own choice is MKL. oneDNN, which comes with torch too, works in float32 as well: the two differ by rounding.
+torch's own choice is MKL. oneDNN, which comes with torch too, and this package's own code for processors with AVX-512
+work in float32 as well: they all differ by rounding.
 """
 
+import importlib
 import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-Gemm: TypeAlias = Literal["onednn", "torch"]
-"""oneDNN for what is large enough, or torch's own choice for everything."""
+Gemm: TypeAlias = Literal["tiled", "onednn", "torch"]
+"""This package's own code or oneDNN for what is large enough, or torch's own choice for everything."""
 
-ZEN_5 = ("AuthenticAMD", "26")
-"""Vendor and family of the processors on which oneDNN was seen to win, by about two, before `vae-fn bench` was there.
+FASTEST: dict[tuple[str, str], Gemm] = {("AuthenticAMD", "26"): "onednn", ("AuthenticAMD", "25"): "tiled"}
+"""By vendor and family of the processor, what was seen to win there: on Zen 5 and on Zen 4 (benchmarks/README.md).
 
-On Zen 4 (family 25) a step is slower with it (benchmarks/README.md).
+On Zen 5 the package's own code has not been measured. Family 25 is Zen 3 as well, which lacks AVX-512.
 """
+
+PASSES = {"tiled": "tiled.Tiled", "onednn": "onednn.OneDNN"}
+
+AVX_512 = {"avx512f", "avx512vl", "fma"}
+"""What the package's own code needs of a processor, in Linux' names."""
 
 
 def default_gemm() -> Gemm:
-    """OneDNN on the processors where it was measured to win, torch's own choice on all others."""
-    return "onednn" if _processor() == ZEN_5 else "torch"
+    """The way that was measured to win on processors of this kind; torch's own choice on all others."""
+    fastest = FASTEST.get(_processor()[:2], "torch")
+    return "torch" if fastest == "tiled" and not _has_avx_512() else fastest
 
 
 def gemm_options(gemm: Gemm | None) -> dict[str, Any]:
     """The options of `torch.compile` that send large products through `gemm`; None is `default_gemm()`.
 
     Raises:
-        ValueError: `gemm` is neither.
+        ValueError: `gemm` is none of them.
     """
     if gemm not in (*get_args(Gemm), None):
         raise ValueError(f"gemm={gemm!r} is unknown: use one of {', '.join(get_args(Gemm))}, or None for the default")
-    if (gemm or default_gemm()) == "torch":
+    chosen = gemm or default_gemm()
+    if chosen == "torch":
         return {}
-    route = _route()
+    route = _route(chosen)
     return {} if route is None else {"post_grad_custom_post_pass": route}
 
 
 def used_gemm() -> Gemm:
     """What large products go through by default, here and with this torch."""
-    return "onednn" if gemm_options(None) else "torch"
+    return default_gemm() if gemm_options(None) else "torch"
+
+
+def has_tiles() -> bool:
+    """Whether this package's own code works here."""
+    return _has_avx_512() and _route("tiled") is not None
 
 
 @cache
-def _route() -> Any:
-    """The pass over the graph, once for a process; None, with a warning, where torch has not what it needs."""
+def _route(gemm: Gemm) -> Any:
+    """The pass over the graph, once for a process; None, with a warning, where what it needs is missing."""
+    module, name = PASSES[gemm].split(".")
     try:
-        from vae_fn.compiling.onednn import Route
-
-        return Route()
-    except (ImportError, AttributeError, LookupError) as fault:
-        warnings.warn(f"products stay with torch's own choice: this torch has no way to oneDNN ({fault})", stacklevel=2)
+        if gemm == "tiled" and not _has_avx_512():
+            raise LookupError("the processor lacks AVX-512")
+        return getattr(importlib.import_module(f"vae_fn.compiling.{module}"), name)()
+    except (ImportError, AttributeError, LookupError, AssertionError, OSError, RuntimeError) as fault:
+        warnings.warn(f"products stay with torch's own choice, not gemm={gemm!r}: {fault}", stacklevel=2)
         return None
 
 
+def _has_avx_512() -> bool:
+    return set(_processor()[2].split()) >= AVX_512
+
+
 @cache
-def _processor() -> tuple[str, str] | None:
-    """Vendor and family, as Linux tells them."""
+def _processor() -> tuple[str, str, str]:
+    """Vendor, family and flags, as Linux tells them; empty where it does not."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:
-        return None
+        lines = []
     told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return told.get("vendor_id", ""), told.get("cpu family", "")
+    vendor, family, flags = (told.get(name, "") for name in ("vendor_id", "cpu family", "flags"))
+    return vendor, family, flags

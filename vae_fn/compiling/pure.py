@@ -8,6 +8,7 @@ import torch
 
 from vae_fn.compiling import ahead
 from vae_fn.compiling.gemm import Gemm, gemm_options
+from vae_fn.compiling.memory import keep_freed
 
 Backend: TypeAlias = str | Callable[..., Any]
 """As in `torch.compile`: a name, or a function of a graph and its inputs."""
@@ -41,6 +42,7 @@ def compile_pure(
     # Dynamo counts graphs by code object: with one of its own, a function is not charged for the graphs of others.
     isolated.__code__ = isolated.__code__.replace()
     own = {}
+    keep_freed()
     if backend == "inductor":
         ahead.begin()
         own = {**_loops_are_kept(), **chosen}

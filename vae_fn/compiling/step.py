@@ -61,6 +61,7 @@ def computed(value: Tensor) -> Tensor:
     """The value itself, as the result of an operation.
 
     A leaf of the old state may stand at another place of the new one, as in a lagged copy: it must be read before it is
-    overwritten. A clone will not do: Inductor removes it even where the graph writes to its source (torch 2.14).
+    overwritten. A clone will not do: Inductor removes it even where the graph writes to its source (torch 2.14). Two
+    changes of sign cost nothing in a loop that memory holds up; what has no sign is compared with itself.
     """
-    return torch.maximum(value, value)
+    return value.neg().neg() if value.is_floating_point() else torch.maximum(value, value)

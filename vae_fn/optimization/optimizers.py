@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vae_fn import tree
+from vae_fn.optimization.scalars import computed_once
 from vae_fn.optimization.schedules import Schedule, as_scalar, checked, constant
 from vae_fn.types import Tree
 
@@ -89,10 +90,11 @@ def adam(
         step, rate = state.step + 1, schedule(state.step)
         mean = tree.map(lambda m, g: m.lerp(g, 1 - b1), state.mean, grads)
         variance = tree.map(lambda v, g: (b2 * v).addcmul(g, g, value=1 - b2), state.variance, grads)
-        root_correction, step_size, shrinkage = _computed_once(
-            _bias_correction(b2, step).sqrt(), rate / _bias_correction(b1, step), 1 - rate * weight_decay
+        root = _bias_correction(b2, step).sqrt()  # of the variance: taken out of the division of every parameter
+        step_size, floor, shrinkage = computed_once(
+            rate * root / _bias_correction(b1, step), eps * root, 1 - rate * weight_decay
         )
-        direction = tree.map(lambda m, v: m / (v.sqrt() / root_correction + eps), mean, variance)
+        direction = tree.map(lambda m, v: m / (v.sqrt() + floor), mean, variance)
         return _descend(params, direction, step_size, shrinkage), AdamState(step, mean, variance)
 
     return Optimizer(init, update)
@@ -141,7 +143,7 @@ def sgd(
         rate = schedule(state.step)
         velocity = tree.map(lambda v, g: momentum * v + g, state.velocity, grads)
         direction = tree.map(lambda v, g: g + momentum * v, velocity, grads) if nesterov else velocity
-        step_size, shrinkage = _computed_once(rate, 1 - rate * weight_decay)
+        step_size, shrinkage = computed_once(rate, 1 - rate * weight_decay)
         return _descend(params, direction, step_size, shrinkage), SGDState(state.step + 1, velocity)
 
     return Optimizer(init, update)
@@ -163,14 +165,6 @@ def _step_zero(params: Tree) -> Int[Tensor, ""]:
 def _bias_correction(decay: float, step: Int[Tensor, ""]) -> Float[Tensor, ""]:
     """The weight that a running mean from zero has given to its inputs, `1 - decay**step`."""
     return 1 - decay ** step.to(torch.float64)
-
-
-def _computed_once(*scalars: Float[Tensor, ""]) -> tuple[Float[Tensor, ""], ...]:
-    """The scalars, laid in one small buffer.
-
-    Left apart, the compiler copies their powers and cosines into the loop over the parameters: several times slower.
-    """
-    return torch.stack(scalars).unbind()
 
 
 def _descend(params: Tree, direction: Tree, step_size: Float[Tensor, ""], shrinkage: Float[Tensor, ""]) -> Tree:

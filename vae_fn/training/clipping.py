@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_fn import tree
+from vae_fn.optimization.scalars import computed_once
 from vae_fn.types import Tree
 
 
@@ -27,5 +28,5 @@ def clip_by_global_norm(grads: Tree, max_norm: float | Tensor) -> tuple[Tree, Fl
     if not isinstance(max_norm, Tensor) and not max_norm > 0:
         raise ValueError(f"max_norm={max_norm} is out of range: give a positive number (infinity never clips)")
     norm = tree.global_norm(grads)
-    factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    norm, factor = computed_once(norm, (max_norm / (norm + 1e-6)).clamp(max=1.0).to(norm.dtype))
     return tree.map(lambda grad: grad * factor.to(grad.dtype), grads), norm

@@ -1,0 +1,115 @@
+"""The package's own products: against float64, for all ways that matrices lie in memory; the bits know no threads."""
+
+import itertools
+from concurrent.futures import Future
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import example, given
+
+from vae_fn.compiling import compile_pure, has_tiles, tiles
+
+pytestmark = pytest.mark.skipif(not has_tiles(), reason="the processor lacks AVX-512")
+
+SIZES = st.one_of(st.integers(1, 70), st.sampled_from([128, 257, 1030]))
+
+LAYOUTS = list(itertools.product((False, True), repeat=2))[:-1]
+"""Whether either factor lies transposed; both at once is left to torch."""
+
+
+def matrices(m, k, n, layout, seed, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+
+    def made(rows, columns, turned):
+        shape = (columns, rows + 3) if turned else (rows, columns + 3)  # rows apart, as in a slice of something wider
+        whole = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+        return whole[:, :rows].t() if turned else whole[:, :columns]
+
+    return made(m, k, layout[0]), made(k, n, layout[1]), torch.randn(n, generator=generator).to(dtype)
+
+
+def within_rounding(found, a, b, bias=None):
+    """The error of a sum of k terms, formed in blocks: each element within 20 roundings of the sum of magnitudes."""
+    wide, magnitude = a.double() @ b.double(), a.double().abs() @ b.double().abs()
+    if bias is not None:
+        wide, magnitude = wide + bias, magnitude + bias.double().abs()
+    return bool(((found - wide).abs() <= 20 * torch.finfo(torch.float32).eps * magnitude).all())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@given(m=SIZES, k=SIZES, n=SIZES, seed=st.integers(0, 2**32 - 1))
+@example(m=9, k=2500, n=70, seed=0)
+@example(m=3, k=1030, n=900, seed=1)
+@example(m=700, k=1030, n=600, seed=2)
+def test_products_are_those_of_float64_to_rounding(layout, m, k, n, seed):
+    a, b, bias = matrices(m, k, n, layout, seed)
+    assert tiles.fitting(a.stride(), b.stride())
+    for added in (None, bias):
+        out = torch.full((m, n), float("nan"))
+        found = tiles.product(a, b, out=out) if added is None else tiles.biased_product(added, a, b, out=out)
+        assert found is out
+        assert within_rounding(out, a, b, added)
+
+
+def test_a_product_that_leaves_a_term_out_is_seen():
+    """A mutant: the last of 1,030 terms is missing."""
+    a, b, _ = matrices(33, 1030, 40, (False, False), 0)
+    out = torch.empty(33, 40)
+    tiles.product(a[:, :-1], b[:-1], out=out)
+    assert not within_rounding(out, a, b)
+
+
+def test_nothing_is_written_beside_the_result():
+    a, b, _ = matrices(13, 20, 37, (False, True), 0)
+    room = torch.zeros(2 + 13, 37)
+    tiles.product(a, b, out=room[1:-1])
+    assert not room[0].any()
+    assert not room[-1].any()
+    assert within_rounding(room[1:-1], a, b)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("sizes", [(128, 784, 512), (128, 512, 784), (37, 1500, 300)], ids=str)
+def test_the_bits_do_not_depend_on_threads(sizes, layout):
+    a, b, bias = matrices(*sizes, layout, 0)
+    usual, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 7):
+            torch.set_num_threads(threads)
+            found.append(tiles.biased_product(bias, a, b, out=torch.empty(sizes[0], sizes[2])))
+    finally:
+        torch.set_num_threads(usual)
+    assert all(torch.equal(each, found[0]) for each in found)
+
+
+def test_what_is_not_finite_stays_where_it_is():
+    a, b, _ = matrices(40, 50, 60, (False, False), 0)
+    a = a.clone()
+    a[3, 4] = float("nan")
+    out = tiles.product(a, b, out=torch.empty(40, 60))
+    assert out[3].isnan().all()
+    assert out.isfinite().sum() == 39 * 60
+
+
+def test_factors_that_both_lie_transposed_are_left_to_torch(fresh_compiler):
+    x, w = torch.randn(256, 128), torch.randn(512, 256)
+    assert not tiles.fitting(x.t().stride(), w.t().stride())
+    found = compile_pure(lambda x, w: x.t() @ w.t(), gemm="tiled")(x, w)
+    torch.testing.assert_close(found, (w @ x).t(), rtol=1e-5, atol=1e-4)
+
+
+def test_where_the_code_does_not_compile_torch_multiplies_with_a_warning(fresh_compiler, monkeypatch):
+    failed = Future()
+    failed.set_exception(RuntimeError("g++ does not compile tiles.cpp: no space left"))
+    monkeypatch.setattr(tiles, "begin", lambda: failed)
+    x, w = torch.randn(128, 300), torch.randn(300, 200)
+    with pytest.warns(UserWarning, match="stay with torch's own choice: g\\+\\+ does not compile"):
+        found = compile_pure(torch.mm, gemm="tiled")(x, w)
+    assert torch.equal(found, x @ w)
+
+
+def test_a_compiler_that_fails_is_quoted(tmp_path):
+    with pytest.raises(RuntimeError, match=r"sh does not compile tiles\.cpp: no room"):
+        tiles._load(["sh", "-c", "echo no room >&2; exit 1"], tmp_path / "library.so")
+    assert not list(tmp_path.iterdir())

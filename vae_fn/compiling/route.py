@@ -1,0 +1,58 @@
+"""A pass over a compiled graph that sends its float32 products of size another way than torch does.
+
+This rests on private parts of torch's compiler: importing the module fails where they are missing (`gemm.py` looks
+after that).
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import fx
+from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
+
+_aten = torch.ops.aten
+
+
+class Route(CustomGraphPass):
+    """The pass. Products of other dtypes and devices, small ones, and those of unknown shape stay as they are.
+
+    Attributes:
+        smallest: the number of multiplications from which on a product is sent.
+        files: that the rewriting depends on.
+    """
+
+    smallest: int
+    files: tuple[str, ...]
+
+    def __call__(self, graph: fx.Graph) -> None:
+        """Rewrite the graph in place."""
+        for node in list(graph.nodes):
+            if node.target in (_aten.mm.default, _aten.addmm.default) and self._worth(node):
+                *bias, a, b = node.args
+                with graph.inserting_before(node):
+                    product = self.instead(graph, a, b, bias[0] if bias else None)
+                    product.meta.update(node.meta)
+                node.replace_all_uses_with(product)
+                graph.erase_node(node)
+        graph.lint()
+
+    @abstractmethod
+    def instead(self, graph: fx.Graph, a: fx.Node, b: fx.Node, bias: fx.Node | None) -> fx.Node:
+        """A node that stands for `a b + bias`."""
+
+    def uuid(self) -> Any:
+        """Another one when the code changes, so that no cache gives out graphs of an older pass."""
+        return get_hash_for_files((__file__, *self.files))
+
+    def _worth(self, node: fx.Node) -> bool:
+        """Whether a node is a product to send."""
+        args: Any = node.args
+        *bias, a, b = args
+        x, y = a.meta["val"], b.meta["val"]
+        if node.kwargs or (bias and tuple(bias[0].meta["val"].shape) != (y.shape[1],)):
+            return False
+        if x.dtype != torch.float32 or x.device.type != "cpu":
+            return False
+        sizes = (*x.shape, y.shape[1])
+        return all(isinstance(size, int) for size in sizes) and sizes[0] * sizes[1] * sizes[2] >= self.smallest

@@ -1,0 +1,232 @@
+// Float32 products of matrices that fit into the caches: c = a b + bias, on processors with AVX-512.
+//
+// Panels of one factor are copied next to each other, 32 columns wide and up to DEPTH deep; the other factor's elements
+// are read where they lie and multiplied into tiles of 8 x 32 sums, which stay in registers. Threads share the panels
+// and split the rows, in the order in which the update of the parameters splits them: what a core wrote it reads again.
+// Every sum runs through its terms in one order, so that the bits depend neither on threads nor on other sizes.
+
+#pragma GCC target("avx512f,avx512vl,fma")
+#include <immintrin.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace {
+
+constexpr long HALF = 16, WIDTH = 2 * HALF, ROWS = 8;  // of a tile
+constexpr long DEPTH = 1024;                           // of a panel
+constexpr long BLOCK = 256;                            // terms that are summed up in registers
+constexpr long NARROW = 2 * WIDTH;                     // columns of the panels that a thread has for itself
+constexpr long ROOM = 1 << 18;                         // floats in the panels of one pass: 1 MB, as a core's L2
+
+using Sums = __m512[ROWS][2];
+
+struct Matrix {
+  const float* data;
+  long down, right;  // strides
+  const float* at(long row, long column) const { return data + row * down + column * right; }
+};
+
+struct Free {
+  void operator()(float* floats) const { std::free(floats); }
+};
+
+float* room() {
+  thread_local std::unique_ptr<float, Free> floats(static_cast<float*>(std::aligned_alloc(4096, ROOM * sizeof(float))));
+  return floats.get();
+}
+
+__mmask16 first(long count) { return count >= HALF ? 0xffff : (1u << std::max(count, 0l)) - 1; }
+
+[[gnu::always_inline]] inline void transpose(__m512 (&rows)[16]) {
+  __m512 other[16];
+  for (int i = 0; i < 8; ++i) {
+    other[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+    other[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+  }
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 2; ++j) {
+      const __m512d x = _mm512_castps_pd(other[4 * i + j]), y = _mm512_castps_pd(other[4 * i + 2 + j]);
+      rows[4 * i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+      rows[4 * i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+    }
+  for (int i = 0; i < 8; ++i) {
+    const int from = i / 4 * 8 + i % 4;
+    other[i / 4 * 8 + i % 4] = _mm512_shuffle_f32x4(rows[from], rows[from + 4], 0x88);
+    other[i / 4 * 8 + i % 4 + 4] = _mm512_shuffle_f32x4(rows[from], rows[from + 4], 0xdd);
+  }
+  for (int i = 0; i < 8; ++i) {
+    rows[i] = _mm512_shuffle_f32x4(other[i], other[i + 8], 0x88);
+    rows[i + 8] = _mm512_shuffle_f32x4(other[i], other[i + 8], 0xdd);
+  }
+}
+
+// 16 columns of b, side by side: depth x 16 of a panel's depth x 32. What lies outside is zero.
+void pack(const Matrix& b, long depth, long columns, float* panel) {
+  if (b.right == 1) {
+    const __mmask16 mask = first(columns);
+    for (long k = 0; k < depth; ++k) _mm512_store_ps(panel + k * WIDTH, _mm512_maskz_loadu_ps(mask, b.at(k, 0)));
+    return;
+  }
+  for (long k = 0; k < depth; k += 16) {
+    __m512 rows[16];
+    const __mmask16 mask = first(depth - k);
+    for (long j = 0; j < 16; ++j) rows[j] = j < columns ? _mm512_maskz_loadu_ps(mask, b.at(k, j)) : _mm512_setzero_ps();
+    transpose(rows);
+    for (long i = 0; i < std::min(16l, depth - k); ++i) _mm512_store_ps(panel + (k + i) * WIDTH, rows[i]);
+  }
+}
+
+// The sums of a tile of R rows: element (r, k) of the other factor lies at a[r * down + k * RIGHT]. They are formed block by
+// block, as a long sum in one register rounds more.
+template <int R, long RIGHT>
+void multiply(const float* a, long down, long depth, const float* panel, Sums& sums) {
+  for (long done = 0; done < depth; done += BLOCK) {
+    __m512 held[R][2];
+    for (int r = 0; r < R; ++r) held[r][0] = held[r][1] = _mm512_setzero_ps();
+    const long end = std::min(depth, done + BLOCK);
+    for (long k = done; k < end; ++k, a += RIGHT, panel += WIDTH) {
+      const __m512 left = _mm512_load_ps(panel), right = _mm512_load_ps(panel + HALF);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const __m512 factor = _mm512_set1_ps(a[r * down]);
+        held[r][0] = _mm512_fmadd_ps(factor, left, held[r][0]);
+        held[r][1] = _mm512_fmadd_ps(factor, right, held[r][1]);
+      }
+    }
+    for (int r = 0; r < R; ++r)
+      for (int h = 0; h < 2; ++h) sums[r][h] = done ? _mm512_add_ps(sums[r][h], held[r][h]) : held[r][h];
+  }
+}
+
+template <long RIGHT, int R = ROWS>
+void multiply(long rows, const float* a, long down, long depth, const float* panel, Sums& sums) {
+  if (rows == R) return multiply<R, RIGHT>(a, down, depth, panel, sums);
+  if constexpr (R > 1) multiply<RIGHT, R - 1>(rows, a, down, depth, panel, sums);
+}
+
+// Stores with a mask are slow even where nothing is masked.
+void put(float* place, __mmask16 mask, __m512 values) {
+  mask == 0xffff ? _mm512_storeu_ps(place, values) : _mm512_mask_storeu_ps(place, mask, values);
+}
+
+void put(float* place, __mmask8 mask, __m256 values) {
+  mask == 0xff ? _mm256_storeu_ps(place, values) : _mm256_mask_storeu_ps(place, mask, values);
+}
+
+// Where a tile's sums go: c[row, column] = sums + (what is there, or the bias).
+struct Result {
+  float* data;
+  long stride;        // between the rows of c
+  const float* bias;  // by columns of c, or null
+  bool turned;        // the tile's rows are columns of c
+
+  Result from(long column) const {
+    return {data + column * (turned ? stride : 1), stride, bias && !turned ? bias + column : bias, turned};
+  }
+
+  void store(long row, long column, long rows, long columns, bool more, Sums& sums) const {
+    for (long h = 0; h < 2; ++h) {
+      const long wide = std::min(HALF, columns - h * HALF);
+      if (wide <= 0) return;
+      if (turned)
+        down(column + h * HALF, row, wide, rows, more, h, sums);
+      else
+        across(row, column + h * HALF, rows, wide, more, h, sums);
+    }
+  }
+
+ private:
+  void across(long row, long column, long rows, long wide, bool more, long h, Sums& sums) const {
+    const __mmask16 mask = first(wide);
+    const __m512 added = bias ? _mm512_maskz_loadu_ps(mask, bias + column) : _mm512_setzero_ps();
+    for (long r = 0; r < rows; ++r) {
+      float* place = data + (row + r) * stride + column;
+      const __m512 before = more ? _mm512_maskz_loadu_ps(mask, place) : added;
+      put(place, mask, _mm512_add_ps(sums[r][h], before));
+    }
+  }
+
+  void down(long row, long column, long rows, long wide, bool more, long h, Sums& sums) const {
+    const __mmask8 mask = first(wide);
+    const __m256 added = bias ? _mm256_maskz_loadu_ps(mask, bias + column) : _mm256_setzero_ps();
+    __m512 turn[16];
+    for (long r = 0; r < 16; ++r) turn[r] = r < wide ? sums[r][h] : _mm512_setzero_ps();
+    transpose(turn);
+    for (long r = 0; r < rows; ++r) {
+      float* place = data + (row + r) * stride + column;
+      const __m256 before = more ? _mm256_maskz_loadu_ps(mask, place) : added;
+      put(place, mask, _mm256_add_ps(_mm512_castps512_ps256(turn[r]), before));
+    }
+  }
+};
+
+void meet(long team) {
+  if (team > 1) {
+#pragma omp barrier
+  }
+}
+
+// What one of a team does of c = a b, with `rows` rows and `columns` columns: copy some panels and compute some rows.
+void share(long rows, long columns, long depth, const Matrix& a, const Matrix& b, const Result& c, float* panels,
+           long most, long team, long me) {
+  alignas(64) float copied[DEPTH * ROWS];
+  for (long k = 0; k < depth; k += DEPTH) {
+    const long deep = std::min(DEPTH, depth - k);
+    for (long j = 0; j < columns; j += most) {
+      const long wide = std::min(most, columns - j), halves = (wide + WIDTH - 1) / WIDTH * 2;
+      for (long h = halves * me / team; h < halves * (me + 1) / team; ++h) {
+        float* half = panels + h / 2 * deep * WIDTH + h % 2 * HALF;
+        pack({b.at(k, j + h * HALF), b.down, b.right}, deep, wide - h * HALF, half);
+      }
+      meet(team);
+      const long tiles = (rows + ROWS - 1) / ROWS;
+      for (long i = tiles * me / team * ROWS; i < std::min(rows, tiles * (me + 1) / team * ROWS); i += ROWS) {
+        const long tall = std::min(ROWS, rows - i);
+        if (a.down == 1)  // a tile's rows lie side by side: neighbours in k would fall into few sets of the cache
+          for (long q = 0; q < deep; ++q)
+            _mm256_store_ps(copied + q * ROWS, _mm256_maskz_loadu_ps((1u << tall) - 1, a.at(i, k + q)));
+        for (long p = 0; p < wide; p += WIDTH) {
+          Sums sums;
+          if (a.down == 1)
+            multiply<ROWS>(tall, copied, 1, deep, panels + p * deep, sums);
+          else
+            multiply<1>(tall, a.at(i, k), a.down, deep, panels + p * deep, sums);
+          c.store(i, j + p, tall, wide - p, k > 0, sums);
+        }
+      }
+      if (j + most < columns || k + DEPTH < depth) meet(team);  // before the panels are written anew
+    }
+  }
+}
+
+void product(long rows, long columns, long depth, const Matrix& a, const Matrix& b, const Result& c, int threads) {
+  const long deep = std::min(DEPTH, depth), most = ROOM / deep / WIDTH * WIDTH;
+  float* shared = room();
+#pragma omp parallel num_threads(threads)
+  {
+    const long team = omp_get_num_threads(), me = omp_get_thread_num();
+    if (columns < 2 * rows) {
+      share(rows, columns, depth, a, b, c, shared, most, team, me);
+    } else {
+      const long panels = (columns + WIDTH - 1) / WIDTH, from = panels * me / team * WIDTH,
+                 to = std::min(columns, panels * (me + 1) / team * WIDTH);
+      share(rows, to - from, depth, a, {b.at(0, from), b.down, b.right}, c.from(from), room(), NARROW, 1, 0);
+    }
+  }
+}
+
+}  // namespace
+
+// c (m x n, dense) = a (m x k) b (k x n) + bias (n, or null), with strides between rows (down) and columns (right). One
+// stride of each factor is 1; where `b_right` is not, `a_right` is.
+extern "C" void vae_fn_product(long m, long n, long k, const float* a, long a_down, long a_right, const float* b,
+                               long b_down, long b_right, const float* bias, float* c, int threads) {
+  if (b_right == 1)
+    product(m, n, k, {a, a_down, a_right}, {b, b_down, b_right}, {c, n, bias, false}, threads);
+  else
+    product(n, m, k, {b, b_right, b_down}, {a, a_right, a_down}, {c, n, bias, true}, threads);
+}
