@@ -59,7 +59,7 @@ def _lower(a: Any, b: Any, bias: Any) -> Any:
         factor.freeze_layout()
     if not tiles.fitting(x.get_stride(), y.get_stride()):
         return _mm(a, b) if bias is None else _addmm(bias, a, b)
-    dense = FixedLayout(layout.device, layout.dtype, [m, n], [n, 1])
+    dense = FixedLayout(layout.device, layout.dtype, [m, n])
     if bias is None:
         return _plain.bind((x, y), dense).output_node()
     bias.realize()
