@@ -99,14 +99,63 @@ def test_factors_that_both_lie_transposed_are_left_to_torch(fresh_compiler):
     torch.testing.assert_close(found, (w @ x).t(), rtol=1e-5, atol=1e-4)
 
 
-def test_where_the_code_does_not_compile_torch_multiplies_with_a_warning(fresh_compiler, monkeypatch):
+BIASES = {
+    "a row": lambda p: p.view(2, 200)[1],
+    "a slice of what was computed": lambda p: torch.nn.functional.softplus(p)[3:203],
+    "a row of what was computed": lambda p: (2 * p).view(2, 200)[1],
+    "a column": lambda p: p.view(200, 2)[:, 1],
+    "backwards": lambda p: p[:200].flip(0),
+    "one number": lambda p: p[:1].expand(200),
+}
+
+
+@pytest.mark.parametrize("of", BIASES.values(), ids=BIASES)
+def test_a_bias_may_be_any_view(of, fresh_compiler):
+    x, w, p = torch.randn(128, 300), torch.randn(300, 200), torch.randn(400)
+    found = compile_pure(lambda x, w, p: torch.addmm(of(p), x, w), gemm="tiled")(x, w, p)
+    torch.testing.assert_close(found, torch.addmm(of(p), x, w), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [(1, 512, 784), (200, 1000, 1), (400, 2, 800)], ids=str)
+def test_thin_products_stay_with_torch(sizes, fresh_compiler):
+    a, b, _ = matrices(*sizes, (False, False), 0)
+    assert torch.equal(compile_pure(torch.mm, gemm="tiled")(a, b), compile_pure(torch.mm, gemm="torch")(a, b))
+
+
+def failing(monkeypatch):
     failed = Future()
     failed.set_exception(RuntimeError("g++ does not compile tiles.cpp: no space left"))
     monkeypatch.setattr(tiles, "begin", lambda: failed)
+    tiles._code.cache_clear()
+
+
+def test_where_the_code_does_not_compile_torch_multiplies_with_a_warning(fresh_compiler, monkeypatch):
+    from vae_fn.compiling.tiled import Tiled
+
+    compiled = Tiled().uuid()
+    failing(monkeypatch)
     x, w = torch.randn(128, 300), torch.randn(300, 200)
     with pytest.warns(UserWarning, match="stay with torch's own choice: g\\+\\+ does not compile"):
         found = compile_pure(torch.mm, gemm="tiled")(x, w)
     assert torch.equal(found, x @ w)
+    assert Tiled().uuid() != compiled  # so that its graphs and those with the code are kept apart
+    assert not has_tiles()
+
+
+def test_a_kept_graph_whose_code_is_gone_multiplies_by_torch(monkeypatch):
+    failing(monkeypatch)
+    a, b, bias = matrices(128, 300, 200, (False, False), 0)
+    assert torch.equal(tiles.product(a, b, out=torch.empty(128, 200)), a @ b)
+    assert torch.equal(tiles.biased_product(bias, a, b, out=torch.empty(128, 200)), torch.addmm(bias, a, b))
+    monkeypatch.undo()
+    tiles._code.cache_clear()
+
+
+def test_a_wrapper_in_cpp_leaves_products_to_torch(fresh_compiler):
+    x, w = torch.randn(128, 300), torch.randn(300, 200)
+    with pytest.warns(UserWarning, match="cannot call other code"):
+        found = compile_pure(torch.mm, gemm="tiled", options={"cpp_wrapper": True})(x, w)
+    torch.testing.assert_close(found, x @ w, rtol=1e-5, atol=1e-4)
 
 
 def test_a_compiler_that_fails_is_quoted(tmp_path):

@@ -167,3 +167,9 @@ def test_settings_without_meaning_are_refused():
     for params in ({}, {"steps": torch.tensor(3)}, {"phase": torch.tensor(1j)}):
         with pytest.raises(ValueError, match="real floating-point"):
             adam(0.1).init(params)
+
+
+@pytest.mark.parametrize("optimizer", [adam(1e-3), adamw(1e-3)], ids=["adam", "adamw"])
+def test_adam_refuses_parameters_in_float16(optimizer):
+    with pytest.raises(ValueError, match="keep them in float32 or bfloat16"):
+        optimizer.init({"a": torch.zeros(3), "b": torch.zeros(2, dtype=torch.float16)})

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from vae_fn.compiling import tiles
+
 Gemm: TypeAlias = Literal["tiled", "onednn", "torch"]
 """This package's own code or oneDNN for what is large enough, or torch's own choice for everything."""
 
@@ -53,7 +55,7 @@ def used_gemm() -> Gemm:
 
 def has_tiles() -> bool:
     """Whether this package's own code works here."""
-    return _has_avx_512() and _route("tiled") is not None
+    return _has_avx_512() and _route("tiled") is not None and tiles.failure() is None
 
 
 @cache

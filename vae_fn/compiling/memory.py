@@ -10,8 +10,8 @@ KEPT = 1 << 29
 LARGEST = 1 << 25
 """Bytes of the largest tensor that comes from the heap; glibc allows no more."""
 
-OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
-"""By these variables of the environment users choose for themselves."""
+OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
+"""By these variables of the environment users choose for themselves, or by a `glibc.malloc` in `GLIBC_TUNABLES`."""
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
@@ -25,7 +25,8 @@ def keep_freed() -> bool:
     time (benchmarks/NOTES.md). Elsewhere than on Linux with glibc, and where the environment has chosen, nothing
     changes.
     """
-    if any(name in os.environ for name in OWN) or "CS_GNU_LIBC_VERSION" not in os.confstr_names:
+    chosen = any(name in os.environ for name in OWN) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
+    if chosen or "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", ()):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -42,8 +42,8 @@ def compile_pure(
     # Dynamo counts graphs by code object: with one of its own, a function is not charged for the graphs of others.
     isolated.__code__ = isolated.__code__.replace()
     own = {}
-    keep_freed()
     if backend == "inductor":
+        keep_freed()
         ahead.begin()
         own = {**_loops_are_kept(), **chosen}
     merged = {**own, **(options or {})}  # a copy of its own, as torch takes out what it reads

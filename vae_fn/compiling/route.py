@@ -4,6 +4,7 @@ This rests on private parts of torch's compiler: importing the module fails wher
 after that).
 """
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -19,10 +20,12 @@ class Route(CustomGraphPass):
 
     Attributes:
         smallest: the number of multiplications from which on a product is sent.
+        thinnest: the least of its three sizes.
         files: that the rewriting depends on.
     """
 
     smallest: int
+    thinnest: int = 1
     files: tuple[str, ...]
 
     def __call__(self, graph: fx.Graph) -> None:
@@ -55,4 +58,6 @@ class Route(CustomGraphPass):
         if x.dtype != torch.float32 or x.device.type != "cpu":
             return False
         sizes = (*x.shape, y.shape[1])
-        return all(isinstance(size, int) for size in sizes) and sizes[0] * sizes[1] * sizes[2] >= self.smallest
+        if not all(isinstance(size, int) for size in sizes) or min(sizes) < self.thinnest:
+            return False
+        return math.prod(sizes) >= self.smallest

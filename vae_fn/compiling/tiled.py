@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._inductor import config
 from torch._inductor.ir import FixedLayout
-from torch._inductor.kernel.mm_common import mm_args
+from torch._inductor.kernel.mm_common import mm_args, realize_inputs
 from torch._inductor.lowering import lowerings
 from torch._inductor.select_algorithm import ExternKernelChoice
 
@@ -30,23 +31,30 @@ def _shape_of(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
     return a.new_empty(a.shape[0], b.shape[1])
 
 
-class Tiled(Route):
-    """The pass. A smaller product is done sooner by one thread than two have met."""
+TALL = 24
+"""The rows from which on the columns of tiles are full enough where the second factor lies transposed."""
 
-    smallest = 100_000
+
+class Tiled(Route):
+    """The pass. Small products are done sooner by one thread than two have met, thin ones leave tiles empty."""
+
+    smallest, thinnest = 100_000, 8
     files = (__file__, tiles.__file__, str(tiles.SOURCE))
 
     def __init__(self) -> None:
         tiles.begin()
 
     def __call__(self, graph: fx.Graph) -> None:
-        """Rewrite the graph in place, or leave it and warn where the code cannot be compiled."""
-        try:
-            tiles.begin().result()
-        except (RuntimeError, OSError) as fault:
+        """Rewrite the graph in place, or leave it and warn where the code cannot be compiled or called."""
+        fault = "its wrapper in C++ cannot call other code" if config.cpp_wrapper else tiles.failure()
+        if fault:
             warnings.warn(f"products stay with torch's own choice: {fault}", stacklevel=2)
         else:
             super().__call__(graph)
+
+    def uuid(self) -> Any:
+        """Another one when the code changes, and where it is missing."""
+        return super().uuid(), tiles.failure() is None
 
     def instead(self, graph: fx.Graph, a: fx.Node, b: fx.Node, bias: fx.Node | None) -> fx.Node:
         """The call of the code, or what was there before where the factors lie in memory as it does not know."""
@@ -54,19 +62,17 @@ class Tiled(Route):
 
 
 def _lower(a: Any, b: Any, bias: Any) -> Any:
-    m, n, _, layout, x, y = mm_args(a, b)
-    for factor in (x, y):
+    _, _, _, layout, x, y = mm_args(a, b)
+    factors = [x, y] if bias is None else [x, y, realize_inputs(bias)]
+    for factor in factors:
         factor.freeze_layout()
-    if not tiles.fitting(x.get_stride(), y.get_stride()):
+    rows, (x_strides, y_strides, *bias_strides) = layout.size[0], [list(factor.get_stride()) for factor in factors]
+    wasteful = y_strides[1] != 1 and rows < TALL
+    if wasteful or not tiles.fitting(x_strides, y_strides) or bias_strides not in ([], [[1]]):
         return _mm(a, b) if bias is None else _addmm(bias, a, b)
-    dense = FixedLayout(layout.device, layout.dtype, [m, n])
-    if bias is None:
-        return _plain.bind((x, y), dense).output_node()
-    bias.realize()
-    bias.freeze_layout()
-    if bias.get_stride() != [1]:
-        return _addmm(bias, a, b)
-    return _biased.bind((bias, x, y), dense).output_node()
+    dense = FixedLayout(layout.device, layout.dtype, layout.size)
+    choice = _plain.bind((x, y), dense) if bias is None else _biased.bind((factors[2], x, y), dense)
+    return choice.output_node()
 
 
 lowerings[_product] = _lower

@@ -5,12 +5,10 @@
 // and split the rows, in the order in which the update of the parameters splits them: what a core wrote it reads again.
 // Every sum runs through its terms in one order, so that the bits depend neither on threads nor on other sizes.
 
-#pragma GCC target("avx512f,avx512vl,fma")
 #include <immintrin.h>
 #include <omp.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <new>
 
@@ -30,12 +28,14 @@ struct Matrix {
   const float* at(long row, long column) const { return data + row * down + column * right; }
 };
 
+constexpr std::align_val_t PAGE{4096};
+
 struct Free {
-  void operator()(float* floats) const { std::free(floats); }
+  void operator()(float* floats) const { operator delete[](floats, PAGE); }
 };
 
 float* room() {
-  thread_local std::unique_ptr<float, Free> floats(static_cast<float*>(std::aligned_alloc(4096, ROOM * sizeof(float))));
+  thread_local std::unique_ptr<float, Free> floats(new (PAGE) float[ROOM]);
   return floats.get();
 }
 

@@ -2,12 +2,13 @@
 
 import ctypes
 import hashlib
-import os
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,51 +16,75 @@ from torch import Tensor
 
 SOURCE = Path(__file__).with_name("tiles.cpp")
 
-FLAGS = ("-O3", "-fPIC", "-shared", "-fopenmp")
+FLAGS = ("-O3", "-fPIC", "-shared", "-fopenmp", "-std=c++17", "-mavx512f", "-mavx512vl", "-mfma")
+
+Code = Callable[..., None]
+"""The function of `tiles.cpp`."""
 
 SIZE, FLOATS = ctypes.c_long, ctypes.c_void_p
 
 SIGNATURE = (SIZE, SIZE, SIZE, FLOATS, SIZE, SIZE, FLOATS, SIZE, SIZE, FLOATS, FLOATS, ctypes.c_int)
 
 
+_lock = threading.Lock()
+
+
 def product(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
-    """`a b`, of float32 matrices `(m, k)` and `(k, n)` whose strides are `fitting`."""
-    return _call(a, b, None, out)
+    """`a b`, of float32 matrices `(m, k)` and `(k, n)`, none of them empty, whose strides are `fitting`."""
+    code = _code()
+    if code is None:
+        return torch.mm(a, b, out=out)
+    return _call(code, a, b, None, out)
 
 
 def biased_product(bias: Tensor, a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
     """`a b + bias`, the bias being `(n,)` and dense."""
-    return _call(a, b, bias.data_ptr(), out)
+    code = _code()
+    if code is None:
+        return torch.addmm(bias, a, b, out=out)
+    return _call(code, a, b, bias.data_ptr(), out)
 
 
-def fitting(a_strides: tuple[int, ...], b_strides: tuple[int, ...]) -> bool:
+def fitting(a_strides: Sequence[Any], b_strides: Sequence[Any]) -> bool:
     """Whether the code knows factors with such strides between rows and columns."""
     return 1 in a_strides and (b_strides[1] == 1 or (b_strides[0] == 1 and a_strides[1] == 1))
 
 
-@cache
-def begin() -> Future[Callable[..., None]]:
-    """The compiled code, compiled in the background where no earlier process has left it on the disk.
+def begin() -> Future[Code]:
+    """The compiled code, compiled in the background where no earlier process has left it on the disk."""
+    with _lock:
+        return _begun()
 
-    Its result raises a `RuntimeError` or an `OSError` where it cannot be compiled or loaded.
-    """
+
+def failure() -> str | None:
+    """Why there is no compiled code, or None when it is there; waits for it."""
+    try:
+        begin().result()
+    except (RuntimeError, OSError) as fault:
+        return str(fault)
+    return None
+
+
+@cache
+def _begun() -> Future[Code]:
     pool = ThreadPoolExecutor(1, thread_name_prefix="tiles")
     try:
-        return pool.submit(_load, *_command())
+        return pool.submit(lambda: _load(*_command()))
     finally:
         pool.shutdown(wait=False)
 
 
-def _call(a: Tensor, b: Tensor, bias: int | None, out: Tensor) -> Tensor:
+@cache
+def _code() -> Code | None:
+    """The code, or None where a graph from Inductor's cache asks for what this process could not compile."""
+    return begin().result() if failure() is None else None
+
+
+def _call(code: Code, a: Tensor, b: Tensor, bias: int | None, out: Tensor) -> Tensor:
     (m, k), n = a.shape, b.shape[1]
     threads = torch.get_num_threads()
-    _code()(m, n, k, a.data_ptr(), *a.stride(), b.data_ptr(), *b.stride(), bias, out.data_ptr(), threads)
+    code(m, n, k, a.data_ptr(), *a.stride(), b.data_ptr(), *b.stride(), bias, out.data_ptr(), threads)
     return out
-
-
-@cache
-def _code() -> Callable[..., None]:
-    return begin().result()  # once: a lock less at every call
 
 
 def _command() -> tuple[list[str], Path]:
@@ -72,14 +97,15 @@ def _command() -> tuple[list[str], Path]:
     return command, Path(cache_dir()) / "vae_fn" / f"{name}.so"
 
 
-def _load(command: list[str], library: Path) -> Callable[..., None]:
+def _load(command: list[str], library: Path) -> Code:
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
-        fresh = library.with_suffix(f".{os.getpid()}.so")
-        done = subprocess.run([*command, "-o", str(fresh)], capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{command[0]} does not compile {SOURCE.name}: {done.stderr.strip()[:500]}")
-        fresh.replace(library)
+        with TemporaryDirectory(dir=library.parent) as folder:  # from which the whole library moves to its place
+            fresh = Path(folder) / library.name
+            done = subprocess.run([*command, "-o", str(fresh)], capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{command[0]} does not compile {SOURCE.name}: {done.stderr.strip()[:500]}")
+            fresh.replace(library)
     code: Any = ctypes.CDLL(str(library)).vae_fn_product
     code.argtypes, code.restype = SIGNATURE, None
     return code

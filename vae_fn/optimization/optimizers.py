@@ -75,7 +75,8 @@ def adam(
         weight_decay: The rate of the decoupled decay, not negative.
 
     Raises:
-        ValueError: If a number is out of its range, or a learning rate has dimensions.
+        ValueError: If a number is out of its range, or a learning rate has dimensions; from `init`, if parameters are
+            float16, in which eps is nothing.
     """
     schedule = _as_schedule(learning_rate)
     checked("b1", b1, below=1.0)
@@ -84,7 +85,10 @@ def adam(
     checked("weight_decay", weight_decay)
 
     def init(params: Tree) -> AdamState:
-        return AdamState(_step_zero(params), tree.zeros_like(params), tree.zeros_like(params))
+        step = _step_zero(params)
+        if any(leaf.dtype == torch.float16 for leaf in tree.leaves(params)):
+            raise ValueError("float16 parameters leave nothing of eps: keep them in float32 or bfloat16")
+        return AdamState(step, tree.zeros_like(params), tree.zeros_like(params))
 
     def update(grads: Tree, state: AdamState, params: Tree) -> tuple[Tree, AdamState]:
         step, rate = state.step + 1, schedule(state.step)
