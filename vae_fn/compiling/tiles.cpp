@@ -203,6 +203,8 @@ void share(long rows, long columns, long depth, const Matrix& a, const Matrix& b
   }
 }
 
+// c = a b. Where b is much the larger factor, as a layer's weight is beside its batch, the threads share it out instead of
+// its panels: none reads what another has copied.
 void product(long rows, long columns, long depth, const Matrix& a, const Matrix& b, const Result& c, int threads) {
   const long deep = std::min(DEPTH, depth), most = ROOM / deep / WIDTH * WIDTH;
   float* shared = room();
