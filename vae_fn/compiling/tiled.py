@@ -45,16 +45,20 @@ class Tiled(Route):
         tiles.begin()
 
     def __call__(self, graph: fx.Graph) -> None:
-        """Rewrite the graph in place, or leave it and warn where the code cannot be compiled or called."""
-        fault = "its wrapper in C++ cannot call other code" if config.cpp_wrapper else tiles.failure()
-        if fault:
-            warnings.warn(f"products stay with torch's own choice: {fault}", stacklevel=2)
-        else:
+        """Rewrite the graph in place, or leave it where the code cannot be compiled or called."""
+        if self._there():
             super().__call__(graph)
 
     def uuid(self) -> Any:
         """Another one when the code changes, and where it is missing."""
-        return super().uuid(), tiles.failure() is None
+        return super().uuid(), self._there()
+
+    def _there(self) -> bool:
+        """Whether the code can be called; warns where it cannot, also of a graph that comes from the cache."""
+        fault = "its wrapper in C++ cannot call other code" if config.cpp_wrapper else tiles.failure()
+        if fault:
+            warnings.warn(f"products stay with torch's own choice: {fault}", stacklevel=2)
+        return not fault
 
     def instead(self, graph: fx.Graph, a: fx.Node, b: fx.Node, bias: fx.Node | None) -> fx.Node:
         """The call of the code, or what was there before where the factors lie in memory as it does not know."""
