@@ -7,6 +7,7 @@ from tests.bench.canned import SOURCE
 from tests.cli.benches import bench
 from vae_fn.cli import benched
 from vae_fn.cli.main import main
+from vae_fn.compiling import gemm
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,14 @@ def test_a_row_for_another_device_is_refused(measured, monkeypatch, capsys):
     monkeypatch.setitem(vae_fn.bench.VARIANTS, "gpu", vae_fn.bench.VARIANTS["eager"]._replace(only="cuda"))
     assert bench(rows="gpu") == 2
     assert "the row 'gpu' is for cuda, not for cpu: leave it out" in capsys.readouterr().err
+
+
+def test_a_row_that_the_processor_cannot_run_is_refused_and_left_out_of_all(measured, monkeypatch, capsys):
+    monkeypatch.setattr(gemm, "_processor", lambda: ("AuthenticAMD", "23", "fpu avx2 fma"))
+    assert bench(rows="tiled") == 2
+    assert "the row 'tiled' needs AVX-512, which this processor lacks: leave it out" in capsys.readouterr().err
+    assert bench(rows="all") == 0
+    assert "tiled" not in capsys.readouterr().out
 
 
 def test_want_of_memory_in_another_process_is_one_line(monkeypatch, capsys):

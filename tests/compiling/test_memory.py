@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from vae_fn.compiling import memory
+from vae_fn.compiling import memory, pure
 
 STEPS = """
 import resource, sys, torch
@@ -39,6 +40,15 @@ def pages(what, **environment):
 def test_a_step_finds_the_memory_of_the_last_one():
     told, count = pages("keep")
     assert (told, count < 200) == ("True", True)
+
+
+def test_glibc_is_told_by_whoever_compiles_with_inductor(monkeypatch):
+    told = []
+    monkeypatch.setattr(pure, "keep_freed", lambda: told.append(True))
+    pure.compile_pure(torch.sin, backend="eager")
+    assert not told
+    pure.compile_pure(torch.sin)
+    assert told == [True]
 
 
 HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import example, given
 
-from vae_fn.compiling import compile_pure, has_tiles, tiles
+from vae_fn.compiling import compile_pure, gemm, has_tiles, tiles
 
 pytestmark = pytest.mark.skipif(not has_tiles(), reason="the processor lacks AVX-512")
 
@@ -145,6 +145,8 @@ def test_where_the_code_does_not_compile_torch_multiplies_with_a_warning(fresh_c
         assert Tiled().uuid() != compiled  # where those with the code are kept apart
     assert torch.equal(found, x @ w)
     assert not has_tiles()
+    monkeypatch.setattr(gemm, "default_gemm", lambda: "tiled")
+    assert gemm.used_gemm() == "torch"  # and so it stands in a run's record
 
 
 def test_a_kept_graph_whose_code_is_gone_multiplies_by_torch(monkeypatch):

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from vae_fn.bench.subject import Step, Subject
-from vae_fn.compiling import compile_epoch, compile_step
+from vae_fn.compiling import compile_epoch, compile_step, has_avx_512
 from vae_fn.training.stretches import LONGEST
 from vae_fn.types import Tree
 
@@ -29,6 +29,7 @@ class Variant(NamedTuple):
         compiled: whether anything is compiled.
         only: the kind of device that it is for; None for any.
         settings: changes of the model's settings that it takes.
+        lacking: what this processor lacks for it, or None.
     """
 
     about: str
@@ -36,6 +37,7 @@ class Variant(NamedTuple):
     compiled: bool = True
     only: str | None = None
     settings: Mapping[str, Any] = MappingProxyType({})
+    lacking: Callable[[], str | None] = lambda: None
 
 
 def one_by_one(edge: Callable[[Step], Step]) -> Callable[[Subject], Advance]:
@@ -85,6 +87,7 @@ VARIANTS: dict[str, Variant] = {
         "donated, float32 products by this package's own code, where there is AVX-512",
         one_by_one(partial(compile_step, gemm="tiled")),
         only="cpu",
+        lacking=lambda: None if has_avx_512() else "needs AVX-512, which this processor lacks",
     ),
     "epoch": Variant(
         f"up to {LONGEST} donated steps a call, products by the default of the processor",

@@ -74,7 +74,8 @@ def _named(options: PresetOptions | OwnOptions) -> list[str]:
     from vae_fn.bench import VARIANTS
     from vae_fn.run.machine import compiler
 
-    refusals, rows = {name: options.refusal(variant) for name, variant in VARIANTS.items()}, options.timing.rows
+    refusals = {name: options.refusal(variant) or variant.lacking() for name, variant in VARIANTS.items()}
+    rows = options.timing.rows
     fit = [name for name, refusal in refusals.items() if refusal is None]
     names = fit if rows == "all" else list(dict.fromkeys(filter(None, map(str.strip, rows.split(",")))))
     for name in names:

@@ -30,7 +30,7 @@ AVX_512 = {"avx512f", "avx512vl", "fma"}
 def default_gemm() -> Gemm:
     """The way that was measured to win on processors of this kind; torch's own choice on all others."""
     fastest = FASTEST.get(_processor()[:2], "torch")
-    return "torch" if fastest == "tiled" and not _has_avx_512() else fastest
+    return "torch" if fastest == "tiled" and not has_avx_512() else fastest
 
 
 def gemm_options(gemm: Gemm | None) -> dict[str, Any]:
@@ -49,13 +49,14 @@ def gemm_options(gemm: Gemm | None) -> dict[str, Any]:
 
 
 def used_gemm() -> Gemm:
-    """What large products go through by default, here and with this torch."""
-    return default_gemm() if gemm_options(None) else "torch"
+    """What large products go through by default, here and with this torch; waits until own code is compiled."""
+    chosen = default_gemm() if gemm_options(None) else "torch"
+    return "torch" if chosen == "tiled" and not has_tiles() else chosen
 
 
 def has_tiles() -> bool:
     """Whether this package's own code works here."""
-    return _has_avx_512() and _route("tiled") is not None and tiles.failure() is None
+    return has_avx_512() and _route("tiled") is not None and tiles.failure() is None
 
 
 @cache
@@ -63,7 +64,7 @@ def _route(gemm: Gemm) -> Any:
     """The pass over the graph, once for a process; None, with a warning, where what it needs is missing."""
     module, name = PASSES[gemm].split(".")
     try:
-        if gemm == "tiled" and not _has_avx_512():
+        if gemm == "tiled" and not has_avx_512():
             raise LookupError("the processor lacks AVX-512")
         return getattr(importlib.import_module(f"vae_fn.compiling.{module}"), name)()
     except (ImportError, AttributeError, LookupError, AssertionError, OSError, RuntimeError) as fault:
@@ -71,7 +72,8 @@ def _route(gemm: Gemm) -> Any:
         return None
 
 
-def _has_avx_512() -> bool:
+def has_avx_512() -> bool:
+    """Whether the processor is known to have what the package's own code needs."""
     return set(_processor()[2].split()) >= AVX_512
 
 

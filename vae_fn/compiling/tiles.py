@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 SOURCE = Path(__file__).with_name("tiles.cpp")
@@ -25,20 +26,23 @@ SIZE, FLOATS = ctypes.c_long, ctypes.c_void_p
 
 SIGNATURE = (SIZE, SIZE, SIZE, FLOATS, SIZE, SIZE, FLOATS, SIZE, SIZE, FLOATS, FLOATS, ctypes.c_int)
 
-
 _lock = threading.Lock()
 
 
-def product(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
-    """`a b`, of float32 matrices `(m, k)` and `(k, n)`, none of them empty, whose strides are `fitting`."""
+def product(
+    a: Float32[Tensor, "m k"], b: Float32[Tensor, "k n"], *, out: Float32[Tensor, "m n"]
+) -> Float32[Tensor, "m n"]:
+    """`a b`, written into `out`, which is dense; no matrix is empty, and their strides are `fitting`."""
     code = _code()
     if code is None:
         return torch.mm(a, b, out=out)
     return _call(code, a, b, None, out)
 
 
-def biased_product(bias: Tensor, a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
-    """`a b + bias`, the bias being `(n,)` and dense."""
+def biased_product(
+    bias: Float32[Tensor, " n"], a: Float32[Tensor, "m k"], b: Float32[Tensor, "k n"], *, out: Float32[Tensor, "m n"]
+) -> Float32[Tensor, "m n"]:
+    """`a b + bias`, as `product`; the bias is dense too."""
     code = _code()
     if code is None:
         return torch.addmm(bias, a, b, out=out)
