@@ -56,6 +56,22 @@ def test_products_are_those_of_float64_to_rounding(layout, m, k, n, seed):
         assert within_rounding(out, a, b, added)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_compiled_calls_give_the_sizes_of_their_factors(layout, fresh_compiler, monkeypatch):
+    a, b, bias = matrices(40, 300, 60, layout, 0)
+    seen = []
+    monkeypatch.setattr(tiles, "_code", lambda: lambda *args: seen.append((args[4:11], tiles._sizes(*args[:2]))))
+    compile_pure(lambda a, b: torch.mm(a, b), gemm="tiled")(a, b)
+    compile_pure(lambda a, b, bias: torch.addmm(bias, a, b), gemm="tiled")(a, b, bias)
+    assert len(seen) == 2
+    assert all(given == true for given, true in seen)
+
+
+def test_a_call_with_too_little_is_an_error():
+    with pytest.raises(TypeError, match="a, b, bias, out, m, n, k"):
+        tiles.begin().result()(torch.ones(1), torch.ones(1))
+
+
 def test_a_product_that_leaves_a_term_out_is_seen():
     """A mutant: the last of 1,030 terms is missing."""
     a, b, _ = matrices(33, 1030, 40, (False, False), 0)

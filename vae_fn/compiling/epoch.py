@@ -12,8 +12,8 @@ from torch.utils import _pytree as pytree
 
 from vae_fn import tree
 from vae_fn.compiling import replaying
+from vae_fn.compiling.again import Backend, Watched
 from vae_fn.compiling.gemm import Gemm
-from vae_fn.compiling.pure import Backend
 from vae_fn.compiling.step import compile_step
 from vae_fn.types import Tree
 
@@ -40,6 +40,7 @@ def compile_epoch(
     values of what is no tensor. That is looked at once a call. `torch.compile` by itself asks at every step whether all
     that the step reaches is still as it was, which takes a twelfth of a small step's time (benchmarks/NOTES.md). So
     what the step closes over must stay: tensors there are read at every step, everything else when it is compiled.
+    And the first step of a call alone goes through `torch.compile`; the others go to its graph (`again`).
 
     Args:
         step: a pure step `(state, *inputs) -> (state, info)`, as for `compile_step`.
@@ -54,13 +55,14 @@ def compile_epoch(
         raises a `ValueError` if the number is not positive, two tensors share memory, or an argument is neither a
         tensor nor a plain value or function; and a `replaying.CaptureError` if the step cannot be captured.
     """
-    edge = partial(compile_step, gemm=gemm, backend=backend, options={"guard_filter_fn": _surroundings})
+    edge = partial(compile_step, gemm=gemm, options={"guard_filter_fn": _surroundings})
     programs: dict[Hashable, Step] = {}
 
     def program(state: Tree, inputs: tuple[Any, ...]) -> Step:
         if cuda_graph and _device(state) == "cuda":
-            return replaying.replayed(step, edge, state, inputs, replaying.cuda_graph)
-        return repeated(edge(step))
+            return replaying.replayed(step, partial(edge, backend=backend), state, inputs, replaying.cuda_graph)
+        watched = Watched(backend)
+        return _straight(edge(step, backend=watched), watched)
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         if count < 1:
@@ -85,6 +87,21 @@ def repeated(step: Step) -> Step:
             state, info = step(state, *inputs)
             infos.append(info)
         return state, tree.map(lambda *leaves: torch.stack(leaves), *infos)
+
+    return repeat
+
+
+def _straight(step: Step, watched: Watched) -> Step:
+    """`repeated` for a compiled step that writes over its state: the first step calls it, the others its graph."""
+
+    def repeat(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
+        state, info = step(state, *inputs)
+        told, call = tree.leaves(info), watched.last()
+        again = call.again(told) if call else None
+        take = again or (lambda: tree.leaves(step(state, *inputs)[1]))
+        rows = [told, *(take() for _ in range(count - 1))]
+        watched.last()  # keeps no tensors of a step that went the usual way
+        return state, tree.with_leaves(info, [torch.stack(leaves) for leaves in zip(*rows, strict=True)])
 
     return repeat
 

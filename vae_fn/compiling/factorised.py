@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx
 
+from vae_fn.compiling.again import Backend
 from vae_fn.compiling.gemm import Gemm
-from vae_fn.compiling.pure import Backend, compile_pure
+from vae_fn.compiling.pure import compile_pure
 
 
 class Traced(NamedTuple):

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
 from vae_fn.compiling import ahead
+from vae_fn.compiling.again import Backend, Watched
 from vae_fn.compiling.gemm import Gemm, gemm_options
 from vae_fn.compiling.memory import keep_freed
-
-Backend: TypeAlias = str | Callable[..., Any]
-"""As in `torch.compile`: a name, or a function of a graph and its inputs."""
 
 
 def compile_pure(
@@ -33,7 +31,8 @@ def compile_pure(
         ValueError: `gemm` is unknown, or asked of a backend that is not Inductor.
     """
     chosen = gemm_options(gemm)
-    if backend != "inductor" and gemm is not None:
+    inductor = (backend.backend if isinstance(backend, Watched) else backend) == "inductor"
+    if gemm is not None and not inductor:
         raise ValueError(f"gemm={gemm!r} is a choice of Inductor's: leave it out with another backend")
 
     def isolated(*args: Any) -> Any:
@@ -42,7 +41,7 @@ def compile_pure(
     # Dynamo counts graphs by code object: with one of its own, a function is not charged for the graphs of others.
     isolated.__code__ = isolated.__code__.replace()
     own = {}
-    if backend == "inductor":
+    if inductor:
         keep_freed()
         ahead.begin()
         own = {**_loops_are_kept(), **chosen}

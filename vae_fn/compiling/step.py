@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from vae_fn import tree
+from vae_fn.compiling.again import Backend
 from vae_fn.compiling.gemm import Gemm
-from vae_fn.compiling.pure import Backend, compile_pure
+from vae_fn.compiling.pure import compile_pure
 
 
 def compile_step(

@@ -39,7 +39,7 @@ class Tiled(Route):
     """The pass. Small products are done sooner by one thread than two have met, thin ones leave tiles empty."""
 
     smallest, thinnest = 100_000, 8
-    files = (__file__, tiles.__file__, str(tiles.SOURCE))
+    files = (__file__, tiles.__file__, *map(str, tiles.SOURCES))
 
     def __init__(self) -> None:
         tiles.begin()
@@ -74,8 +74,9 @@ def _lower(a: Any, b: Any, bias: Any) -> Any:
     wasteful = y_strides[1] != 1 and rows < TALL
     if wasteful or not tiles.fitting(x_strides, y_strides) or bias_strides not in ([], [[1]]):
         return _mm(a, b) if bias is None else _addmm(bias, a, b)
-    dense = FixedLayout(layout.device, layout.dtype, layout.size)
-    choice = _plain.bind((x, y), dense) if bias is None else _biased.bind((factors[2], x, y), dense)
+    dense, sizes = FixedLayout(layout.device, layout.dtype, layout.size), (*layout.size, x.get_size()[1])
+    given: Any = {"sizes": tuple(map(int, (*sizes, *x_strides, *y_strides)))}
+    choice = _plain.bind((x, y), dense, **given) if bias is None else _biased.bind((factors[2], x, y), dense, **given)
     return choice.output_node()
 
 

@@ -1,52 +1,63 @@
 """Products by this package's own code, `tiles.cpp`, which is compiled once for a machine."""
 
-import ctypes
 import hashlib
 import subprocess
+import sysconfig
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-SOURCE = Path(__file__).with_name("tiles.cpp")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("tiles.cpp", "binding.cpp"))
 
 FLAGS = ("-O3", "-fPIC", "-shared", "-fopenmp", "-std=c++17", "-mavx512f", "-mavx512vl", "-mfma")
 
 Code = Callable[..., None]
-"""The function of `tiles.cpp`."""
+"""The function of `binding.cpp`."""
 
-SIZE, FLOATS = ctypes.c_long, ctypes.c_void_p
-
-SIGNATURE = (SIZE, SIZE, SIZE, FLOATS, SIZE, SIZE, FLOATS, SIZE, SIZE, FLOATS, FLOATS, ctypes.c_int)
+Sizes: TypeAlias = tuple[int, int, int, int, int, int, int]
+"""Of a product: m, n and k, then of either factor the strides between rows and between columns."""
 
 _lock = threading.Lock()
 
 
 def product(
-    a: Float32[Tensor, "m k"], b: Float32[Tensor, "k n"], *, out: Float32[Tensor, "m n"]
+    a: Float32[Tensor, "m k"], b: Float32[Tensor, "k n"], *, out: Float32[Tensor, "m n"], sizes: Sizes | None = None
 ) -> Float32[Tensor, "m n"]:
-    """`a b`, written into `out`, which is dense; no matrix is empty, and their strides are `fitting`."""
+    """`a b`, written into `out`, which is dense; no matrix is empty, and their strides are `fitting`.
+
+    The sizes are those of the factors: who compiles a call knows them, and a tensor takes longer to tell.
+    """
     code = _code()
     if code is None:
         return torch.mm(a, b, out=out)
-    return _call(code, a, b, None, out)
+    code(a, b, None, out, *(sizes or _sizes(a, b)), torch.get_num_threads())
+    return out
 
 
 def biased_product(
-    bias: Float32[Tensor, " n"], a: Float32[Tensor, "m k"], b: Float32[Tensor, "k n"], *, out: Float32[Tensor, "m n"]
+    bias: Float32[Tensor, " n"],
+    a: Float32[Tensor, "m k"],
+    b: Float32[Tensor, "k n"],
+    *,
+    out: Float32[Tensor, "m n"],
+    sizes: Sizes | None = None,
 ) -> Float32[Tensor, "m n"]:
     """`a b + bias`, as `product`; the bias is dense too."""
     code = _code()
     if code is None:
         return torch.addmm(bias, a, b, out=out)
-    return _call(code, a, b, bias.data_ptr(), out)
+    code(a, b, bias, out, *(sizes or _sizes(a, b)), torch.get_num_threads())
+    return out
 
 
 def fitting(a_strides: Sequence[Any], b_strides: Sequence[Any]) -> bool:
@@ -64,7 +75,7 @@ def failure() -> str | None:
     """Why there is no compiled code, or None when it is there; waits for it."""
     try:
         begin().result()
-    except (RuntimeError, OSError) as fault:
+    except (RuntimeError, OSError, ImportError, AttributeError) as fault:
         return str(fault)
     return None
 
@@ -84,11 +95,9 @@ def _code() -> Code | None:
     return begin().result() if failure() is None else None
 
 
-def _call(code: Code, a: Tensor, b: Tensor, bias: int | None, out: Tensor) -> Tensor:
-    (m, k), n = a.shape, b.shape[1]
-    threads = torch.get_num_threads()
-    code(m, n, k, a.data_ptr(), *a.stride(), b.data_ptr(), *b.stride(), bias, out.data_ptr(), threads)
-    return out
+def _sizes(a: Tensor, b: Tensor) -> Sizes:
+    (m, k), (_, n), (a_down, a_right), (b_down, b_right) = a.shape, b.shape, a.stride(), b.stride()
+    return m, n, k, a_down, a_right, b_down, b_right
 
 
 def _command() -> tuple[list[str], Path]:
@@ -96,20 +105,26 @@ def _command() -> tuple[list[str], Path]:
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-    command = [get_cpp_compiler(), *FLAGS, str(SOURCE)]
-    name = hashlib.sha256("\0".join((*command[:-1], SOURCE.read_text(encoding="utf-8"))).encode()).hexdigest()
-    return command, Path(cache_dir()) / "vae_fn" / f"{name}.so"
+    command = [get_cpp_compiler(), *FLAGS, f"-I{sysconfig.get_path('include')}"]
+    texts = [source.read_text(encoding="utf-8") for source in SOURCES]
+    name = hashlib.sha256("\0".join((*command, *texts)).encode()).hexdigest()
+    return [*command, *map(str, SOURCES)], Path(cache_dir()) / "vae_fn" / f"{name}.so"
 
 
 def _load(command: list[str], library: Path) -> Code:
+    from torch._C import _dynamo
+
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=library.parent) as folder:  # from which the whole library moves to its place
             fresh = Path(folder) / library.name
             done = subprocess.run([*command, "-o", str(fresh)], capture_output=True, text=True)
             if done.returncode:
-                raise RuntimeError(f"{command[0]} does not compile {SOURCE.name}: {done.stderr.strip()[:500]}")
+                raise RuntimeError(f"{command[0]} does not compile {SOURCES[0].name}: {done.stderr.strip()[:500]}")
             fresh.replace(library)
-    code: Any = ctypes.CDLL(str(library)).vae_fn_product
-    code.argtypes, code.restype = SIGNATURE, None
-    return code
+    loader = ExtensionFileLoader("tiles", str(library))
+    module: Any = module_from_spec(ModuleSpec("tiles", loader, origin=str(library)))
+    loader.exec_module(module)
+    told: Any = _dynamo.guards  # torch's compiled kernels ask there too
+    module.ask(told._torchinductor_pyobject_tensor_data_ptr)
+    return module.product

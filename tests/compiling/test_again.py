@@ -1,0 +1,126 @@
+"""The graph of a step, called again past `torch.compile`: the same numbers; the usual way where that fails."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+from vae_fn.compiling import compile_epoch, compile_pure
+from vae_fn.compiling.again import Call, Watched
+
+
+def decaying(state, x):
+    """A step whose report has two leaves and an absent part."""
+    new = state * 0.5 + x
+    return new, {"new": new, "old": (state, None)}
+
+
+def expected(state, x, count):
+    news, olds = [], []
+    for _ in range(count):
+        olds.append(state)
+        state = state * 0.5 + x
+        news.append(state)
+    return state, torch.stack(news), torch.stack(olds)
+
+
+def counting_backend(calls):
+    def backend(graph, inputs):
+        def counted(*inputs):
+            calls.append(len(inputs))
+            return graph(*inputs)
+
+        return counted
+
+    return backend
+
+
+def right(run, count=5):
+    x = torch.arange(3.0)
+    state, infos = run(torch.ones(3), count, x)
+    end, news, olds = expected(torch.ones(3), x, count)
+    assert torch.equal(state, end)
+    assert torch.equal(infos["new"], news)
+    assert torch.equal(infos["old"][0], olds)
+    assert infos["old"][1] is None
+
+
+@pytest.fixture
+def entries(monkeypatch):
+    """The calls that go through what `torch.compile` made."""
+    seen = []
+
+    def noting(fn, **settings):
+        compiled = compile_pure(fn, **settings)
+
+        def entered(*args):
+            seen.append(1)
+            return compiled(*args)
+
+        return entered
+
+    monkeypatch.setattr("vae_fn.compiling.step.compile_pure", noting)
+    return seen
+
+
+def test_only_the_first_step_of_a_call_goes_through_torch_compile(entries, fresh_compiler):
+    calls = []
+    run = compile_epoch(decaying, backend=counting_backend(calls))
+    for _ in range(2):
+        right(run)
+    assert len(entries) == 2
+    assert calls == [2] * 10
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
+def test_every_backend_is_called_again(backend, entries, fresh_compiler):
+    right(compile_epoch(decaying, backend=backend))
+    assert len(entries) == 1
+
+
+def test_where_torch_does_not_compile_every_step_goes_the_usual_way(entries, fresh_compiler):
+    calls = []
+    run = compile_epoch(decaying, backend=counting_backend(calls))
+    with torch.compiler.set_stance("force_eager"):
+        right(run)
+    assert len(entries) == 5
+    assert not calls
+
+
+def test_another_mode_of_gradients_is_seen_by_the_next_call(fresh_compiler):
+    """A graph made without gradients would give none."""
+
+    def scaled(state, x, w):
+        return state + 1, (w * x).sum()
+
+    run, w = compile_epoch(scaled, backend="eager"), torch.ones(3, requires_grad=True)
+    for mode in (False, True):
+        with torch.set_grad_enabled(mode):
+            _, infos = run(torch.tensor(0), 2, torch.arange(3.0), w)
+        assert infos.requires_grad == mode
+
+
+def test_nothing_is_kept_from_a_call(fresh_compiler):
+    run, x = compile_epoch(decaying, backend="eager"), torch.arange(3.0)
+    state, infos = run(torch.ones(3), 3, x)
+    held = [weakref.ref(tensor) for tensor in (x, state, infos["new"])]
+    del x, state, infos
+    gc.collect()
+    assert [reference() for reference in held] == [None] * 3
+
+
+def test_a_result_that_the_graph_did_not_give_is_told():
+    there, made = torch.ones(2), torch.zeros(2)
+    call = Call(lambda x: [x + 1], (made,), [made])
+    assert call.again([there]) is None
+    assert [value.tolist() for value in call.again([made, made])()] == [[1, 1], [1, 1]]
+
+
+def test_the_last_call_is_told_once(fresh_compiler):
+    watched = Watched("eager")
+    compiled = compile_pure(lambda x: x + 1, backend=watched)
+    assert watched.last() is None
+    compiled(torch.ones(2))
+    assert watched.last().outputs[0].tolist() == [2, 2]
+    assert watched.last() is None
