@@ -1,4 +1,4 @@
-// The function of `tiles.cpp` as a module of Python: a call costs a fraction of a microsecond.
+// The function of `tiles.cpp` as a module of Python, whose calls cost about as much as those of torch.
 //
 // Where a tensor's numbers lie is asked of a function of torch, whose address is told once: no header of torch is needed,
 // and what its compiled kernels ask is asked here.

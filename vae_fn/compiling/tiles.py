@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from importlib import import_module
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -112,8 +113,6 @@ def _command() -> tuple[list[str], Path]:
 
 
 def _load(command: list[str], library: Path) -> Code:
-    from torch._C import _dynamo
-
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=library.parent) as folder:  # from which the whole library moves to its place
@@ -125,6 +124,6 @@ def _load(command: list[str], library: Path) -> Code:
     loader = ExtensionFileLoader("tiles", str(library))
     module: Any = module_from_spec(ModuleSpec("tiles", loader, origin=str(library)))
     loader.exec_module(module)
-    told: Any = _dynamo.guards  # torch's compiled kernels ask there too
-    module.ask(told._torchinductor_pyobject_tensor_data_ptr)
+    guards: Any = import_module("torch._C._dynamo.guards")
+    module.ask(guards._torchinductor_pyobject_tensor_data_ptr)
     return module.product
