@@ -27,7 +27,8 @@ def rule(log_weights, beta):
 
 
 score = from_coefficients("mine", rule, unbiased_for="the ELBO", min_samples=2, latents="any")
-silent = score._replace(init=lambda problem, params: refuse())
+silent = score._replace(min_samples=9, init=lambda problem, params: refuse())
+failing = score._replace(init=lambda problem, params: refuse())
 q = Normal(torch.tensor([0.3]), torch.tensor([0.5]))
 
 
@@ -168,6 +169,21 @@ def test_nothing_that_applies_decides_nothing(mine, capsys):
     assert status == 3
     assert out.startswith("mine.py:silent, an estimator: inconclusive (no check applies)\n\nmutants: none were made, ")
     assert "it takes no problem at all" in out
+
+
+def test_what_raises_wherever_it_may_run_is_no_refusal(mine, capsys):
+    status, out, _ = run("mine.py:failing --mutate --json out.json", capsys)
+    assert status == 1
+    assert out.startswith("mine.py:failing, an estimator: rejected (1 rejected)\n\n")
+    assert claims(out) == ["runs"]
+    assert "\nmutants: none were made, as not every check passed\n" in out
+    line = MINE.splitlines().index('    raise ValueError("it takes no problem at all")') + 1
+    assert (
+        "runs of mine: rejected (deterministic): it raises in every setting that its latents and samples allow, first "
+        "on bernoulli_decoder(latents=1, beta=1), K=2: ValueError: it takes no problem at all "
+        f"(mine.py, line {line})\n"
+    ) in out
+    assert json.loads((mine / "out.json").read_text())["status"] == "rejected"
 
 
 def test_quiet_leaves_the_exit_status(mine, capsys):

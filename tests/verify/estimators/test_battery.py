@@ -1,13 +1,15 @@
 """The batteries of estimators: the seven of the package pass, planted faults do not, and mutants tell what is seen."""
 
+import re
+
 import pytest
 import torch
 
 from tests.gradients.references import ESTIMATORS
 from vae_fn import tree, verify
 from vae_fn.gradients import Coefficients, from_coefficients
-from vae_fn.gradients.estimators import pathwise, rloo, sticking_the_landing
-from vae_fn.verify.estimators.battery import estimator, identities
+from vae_fn.gradients.estimators import CATALOGUE, pathwise, rloo, sticking_the_landing
+from vae_fn.verify.estimators.battery import estimator, identities, never_runs
 from vae_fn.verify.estimators.identities import derivative, every_sample, holds_density, per_example, still
 from vae_fn.verify.estimators.mutations import average_batch, mutations, share_noise
 from vae_fn.verify.estimators.settings import Setting, battery, refusals
@@ -86,6 +88,30 @@ def test_refusals_are_in_the_words_of_the_estimator():
     assert set(found) == {s.name for s in battery() if s.known.discrete}
     assert all("discrete ones have no gradient" in reason for reason in found.values())
     assert [*refusals(rloo(), battery())] == ["bernoulli_decoder(latents=2, beta=1), K=1"]
+
+
+def test_a_refusal_of_some_settings_is_none_of_all():
+    def paired(log_weights, beta):
+        if len(log_weights) != 2:
+            raise ValueError("it takes a pair")
+        return pathwise().rule(log_weights, beta)
+
+    def broken(log_weights, beta):
+        raise ValueError("it takes nothing")
+
+    report = estimator(from_coefficients("mine", paired, unbiased_for="the ELBO"))
+    assert report.passed, str(report)
+    assert "bernoulli_decoder(latents=1, beta=1), K=3: it takes a pair" in report.not_covered
+    for latents, first in (("continuous", "bernoulli_decoder(latents=1"), ("discrete", "bernoulli_latents(latents=1")):
+        report = estimator(from_coefficients("mine", broken, unbiased_for="the ELBO", latents=latents))
+        assert report.status == "rejected"
+        with pytest.raises(verify.Rejected, match=rf"first on {re.escape(first)}.*ValueError: it takes nothing"):
+            report.check()
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_no_estimator_of_the_package_raises_in_all_settings(name):
+    assert [*never_runs(CATALOGUE[name].make())] == []
 
 
 @pytest.mark.parametrize("axis", [0, 1])

@@ -1,6 +1,8 @@
 """The checks that fit an estimator, and what they make of wrong versions of it."""
 
+import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,10 +19,11 @@ from vae_fn.verify.estimators.identities import (
     still,
 )
 from vae_fn.verify.estimators.mutations import mutations
-from vae_fn.verify.estimators.settings import Setting, battery, refusals
+from vae_fn.verify.estimators.settings import Setting, admits, attempt, battery, refusals
 from vae_fn.verify.estimators.unbiased import integrated, of_means
 from vae_fn.verify.mutations.fates import Fate, fates
 from vae_fn.verify.problems import AVERAGES
+from vae_fn.verify.properties.arguments import reason
 from vae_fn.verify.report import Report, gather
 from vae_fn.verify.seeds import key_of
 from vae_fn.verify.verdict import Verdict
@@ -44,18 +47,39 @@ def estimator(subject: Estimator) -> Report:
     they have seen, against mutants and at every sample.
 
     Returns:
-        The report; what it refuses and what is out of reach is listed as not covered.
+        The report; what it refuses and what is out of reach is listed as not covered. Rejected is one that raises in
+        every setting that the latents and the samples which it declares let in: that is no refusal.
     """
     return gather(subject.name, of_estimator(subject))
 
 
 def of_estimator(subject: Estimator) -> Iterator[Verdict | str]:
     """What `estimator` finds, as it finds it."""
+    yield from never_runs(subject)
     yield from of_means(subject, battery())
     for check in identities(subject):
         yield check(subject)
     yield from (pure_estimate(subject, setting) for setting in _taken(subject)[:1])
     yield from NOT_COVERED
+
+
+def never_runs(subject: Estimator) -> Iterator[Verdict]:
+    """The verdict on an estimator that raises wherever its declarations let it run, with the first error; else none."""
+    faults = []
+    for setting in battery():
+        if admits(subject, setting):
+            try:
+                attempt(subject, setting)
+            except ValueError as error:
+                faults.append((setting, error))
+            else:
+                return
+    if faults:
+        setting, error = faults[0]
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{reason(error)} ({Path(place.filename).name}, line {place.lineno})"
+        detail = f"it raises in every setting that its latents and samples allow, first on {setting.name}: {said}"
+        yield Verdict("runs", subject.name, "deterministic", "rejected", detail)
 
 
 def fates_of(subject: Estimator) -> Iterator[tuple[str, Fate]]:

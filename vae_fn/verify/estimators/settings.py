@@ -134,13 +134,28 @@ def _between_jumps(estimator: Estimator, setting: Setting) -> Integrated | None:
     return last
 
 
+def admits(estimator: Estimator, setting: Setting) -> bool:
+    """Whether what an estimator declares lets a setting in: its latents, and the fewest samples."""
+    latents = "discrete" if setting.known.discrete else "continuous"
+    return estimator.latents in ("any", latents) and setting.samples >= estimator.min_samples
+
+
+def attempt(estimator: Estimator, setting: Setting) -> None:
+    """One estimate.
+
+    Raises:
+        ValueError: the estimator refuses the setting, or fails.
+    """
+    key = key_of(estimator.name, setting.known.params, "refusals")
+    estimate_of(estimator, setting)(random.draw(key, specification_of(estimator, setting), torch.float64))
+
+
 def refusals(estimator: Estimator, settings: Sequence[Setting]) -> dict[str, str]:
     """The settings that an estimator does not take, by name, and why, in its own words."""
     reasons = {}
     for setting in settings:
         try:
-            key = key_of(estimator.name, setting.known.params, "refusals")
-            estimate_of(estimator, setting)(random.draw(key, specification_of(estimator, setting), torch.float64))
+            attempt(estimator, setting)
             noise_of(estimator, setting)
         except ValueError as reason:
             reasons[setting.name] = str(reason)
