@@ -3,10 +3,8 @@
 import csv
 import io
 
-import pytest
-
 from tests.viz.gradient_rows import row
-from vae_fn.cli.measured import advice, biased, csv_text, false_claims, latex, oracle_lines, table
+from vae_fn.cli.measured import advice, csv_text, false_claims, latex, oracle_lines, table
 
 WIDEST = row(
     "reinforce-moving-average",
@@ -39,20 +37,6 @@ def test_a_table_is_at_most_120_columns_wide_sorted_by_work():
 def test_columns_without_anything_are_left_out():
     head = table([row(bias=None, relative_bias=None, cosine=None, variance_batch=None)]).splitlines()[1].split()
     assert head == ["estimator", "K", "variance", "SNR", "f+df", "ms", "x", "ms", "x", "f"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "marked"),
-    [
-        ({"bias": 0.05, "relative_bias": 0.1}, True),
-        ({"bias": 0.03, "relative_bias": 0.1}, False),
-        ({"bias": 1e-17, "bias_se": 0.0, "relative_bias": 1e-16}, False),
-        ({"bias": None, "bias_se": None, "relative_bias": None}, False),
-        ({"bias": 0.05, "relative_bias": None}, True),
-    ],
-)
-def test_a_bias_is_marked_beyond_noise_and_rounding(changes, marked):
-    assert biased(row(**changes)) == marked
 
 
 def test_doubling_the_samples_takes_off_what_the_split_and_the_measured_rate_say():

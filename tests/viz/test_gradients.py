@@ -25,6 +25,10 @@ def labels(axes):
     return axes.get_legend_handles_labels()[1]
 
 
+def note(figure):
+    return " ".join(figure.get_supxlabel().split())
+
+
 def test_a_power_law_has_its_slope_in_the_legend_and_its_points_on_the_line():
     figure = gradients.signal_to_noise(POWER)
     assert [axes.get_title() for axes in figure.axes] == ["encoder", "prior"]
@@ -42,13 +46,35 @@ def test_points_near_the_floor_bend_no_slope():
 
 
 def test_a_bias_that_is_seen_is_filled_and_one_that_is_not_stands_at_its_noise_with_an_arrow():
-    rows = [row("stl-iwae", bias=0.3), row("dreg", bias=0.015, variance_noise=0.2)]
+    rows = [row("stl-iwae", bias=0.3, relative_bias=0.6), row("dreg", bias=0.015, variance_noise=0.2)]
     (axes,) = gradients.bias_against_variance(rows).axes
     seen, unseen = (line for line in axes.lines if line.get_marker() != "None")
     assert seen.get_xydata().tolist() == [[1.0, 0.3]]
     assert unseen.get_xydata().tolist() == [[0.2, 0.01]]
     assert seen.get_markerfacecolor() != "none" == unseen.get_markerfacecolor()
     assert len(axes.texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [
+        ({"bias": 0.05, "relative_bias": 0.1}, True),
+        ({"bias": 0.03, "relative_bias": 0.1}, False),
+        ({"bias": 1e-17, "bias_se": 0.0, "relative_bias": 1e-16}, False),
+        ({"bias": None, "bias_se": None, "relative_bias": None}, False),
+        ({"bias": 0.05, "relative_bias": None}, True),
+    ],
+)
+def test_a_bias_is_seen_beyond_noise_and_rounding(changes, seen):
+    assert gradients.biased(row(**changes)) == seen
+
+
+def test_the_figure_fills_what_the_table_marks():
+    rows = [row("marked", bias=0.05), row("doubtful", bias=0.03), row("rounding", bias=0.05, relative_bias=1e-7)]
+    rows[0]["relative_bias"] = rows[1]["relative_bias"] = 0.1
+    (axes,) = gradients.bias_against_variance(rows).axes
+    faces = [line.get_markerfacecolor() != "none" for line in axes.lines if line.get_marker() != "None"]
+    assert faces == [gradients.biased(each) for each in rows] == [True, False, False]
 
 
 def test_bars_are_variance_times_milliseconds_the_best_on_top_and_hatched_without_a_claim():
@@ -65,6 +91,17 @@ def test_what_has_no_variance_but_rounding_is_left_out():
     assert [each["estimator"] for each in gradients.with_noise(rows)] == ["a"]
     rows.append(row("small", group="prior", variance=1e-16, variance_noise=1e-16))
     assert [each["estimator"] for each in gradients.with_noise(rows)] == ["a", "small"]
+
+
+@pytest.mark.parametrize("draw", DRAW)
+def test_what_a_logarithmic_axis_leaves_out_is_named(draw):
+    nothing = {"variance_noise": 0.0, "snr": None}
+    rows = [row(name, group=group, step=1) for group in ("encoder", "decoder") for name in ("a", "b")]
+    assert "Left out" not in note(draw(rows))
+    rows += [row("exact", group=group, step=1, **nothing) for group in ("encoder", "decoder")]
+    rows[1] |= nothing
+    left_out = note(draw(rows)).partition("Left out where there is no noise")[2]
+    assert left_out.endswith(": b (encoder), exact.")
 
 
 def test_variance_along_training_is_a_line_for_each_estimator_in_the_order_of_steps():

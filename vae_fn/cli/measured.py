@@ -8,13 +8,7 @@ from typing import Any
 
 from tabulate import DataRow, TableFormat, tabulate
 
-from vae_fn.viz.gradients import Rows, with_noise
-
-BEYOND = 4
-"""How many times what noise alone gives it a bias is marked: less than once in 10^4 rows without bias."""
-
-ROUNDING = 1e-5
-"""Of the exact gradient, below which a bias is not looked at."""
+from vae_fn.viz.gradients import BEYOND, Rows, biased, with_noise
 
 NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
 """Columns with one space between them."""
@@ -46,12 +40,6 @@ def work(row: Mapping[str, Any], by: str = "milliseconds") -> float:
     """The variance of the noise, times the milliseconds or the evaluations that a gradient takes."""
     cost = row["milliseconds"] if by == "milliseconds" else row["forward"] + row["backward"]
     return row["variance_noise"] * cost
-
-
-def biased(row: Mapping[str, Any]) -> bool:
-    """Whether a bias is beyond what noise alone gives, and beyond the rounding of float32."""
-    seen = row["bias"] is not None and row["bias"] > BEYOND * row["bias_se"]
-    return seen and (row["relative_bias"] is None or row["relative_bias"] > ROUNDING)
 
 
 def groups(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:

@@ -16,8 +16,14 @@ Rows = Sequence[Mapping[str, Any]]
 ROUNDING = 1e-12
 """A variance below this part of the largest of its group is one of rounding."""
 
-SEEN = 2
-"""How many times what noise gives a bias, or a signal, must be to be drawn as one."""
+BEYOND = 4
+"""How many times what noise alone gives it a bias is one that is seen: less than once in 10^4 rows without bias."""
+
+NEGLIGIBLE = 1e-5
+"""Of the exact gradient, below which a bias is not looked at: it may be float32's rounding."""
+
+SIGNAL = 2
+"""How many times its floor a signal-to-noise ratio must be for a slope to be fitted to it."""
 
 _COLOURS = [colour for colour in OKABE_ITO if colour != YELLOW]
 _MARKERS = "osD^v<>P"
@@ -31,18 +37,25 @@ def with_noise(rows: Rows) -> list[Mapping[str, Any]]:
     return [row for row in rows if row["variance_noise"] > ROUNDING * largest[row["group"]]]
 
 
+def biased(row: Mapping[str, Any]) -> bool:
+    """Whether a bias is beyond what noise alone gives, and beyond the rounding of float32."""
+    seen = row["bias"] is not None and row["bias"] > BEYOND * row["bias_se"]
+    return seen and (row["relative_bias"] is None or row["relative_bias"] > NEGLIGIBLE)
+
+
 @styled
 def bias_against_variance(rows: Rows) -> Figure:
     """The length of each estimator's bias against the variance of its noise, both logarithmic.
 
     Args:
-        rows: of one place; those without an exact gradient or without variance are left out.
+        rows: of one place; those without an exact gradient or without variance are left out, and named.
     """
     shown = [row for row in with_noise(rows) if row["bias"] is not None]
     figure, panels = _panels(
         "Bias against variance",
-        "Filled: a bias that is seen. Hollow, with an arrow: none is; the point is at what noise alone gives. Lines "
-        "join the numbers of samples K of one estimator, the larger the more. Lower left is better.",
+        f"Filled: a bias over {BEYOND} times what noise alone gives. Hollow, with an arrow: none is seen; the point is "
+        "at what noise gives. Lines join the numbers of samples K of one estimator, the larger the more. Lower left is "
+        f"better.{_left_out(rows, shown, 'noise beyond rounding, or no exact gradient')}",
         shown,
     )
     looks = _looks(rows, "estimator")
@@ -60,7 +73,7 @@ def work_normalised_variance(rows: Rows) -> Figure:
     """The variance of the noise times the milliseconds of a gradient, as bars on a logarithmic axis, the best on top.
 
     Args:
-        rows: of one place; those without variance are left out.
+        rows: of one place; those without variance are left out, and named.
     """
     shown = with_noise(rows)
     several = len({row["samples"] for row in rows}) > 1
@@ -68,7 +81,8 @@ def work_normalised_variance(rows: Rows) -> Figure:
     figure, panels = _panels(
         "Work-normalised variance",
         "An estimator of half the value needs half the time for as little noise; the axis is logarithmic, so compare "
-        "where bars end. Bias is not in it: hatched bars are of estimators that claim to be unbiased for nothing.",
+        "where bars end. Bias is not in it: hatched bars are of estimators that claim to be unbiased for nothing."
+        f"{_left_out(rows, shown, 'noise beyond rounding')}",
         shown,
         heights=[0.5 + 0.17 * count for count in bars],
     )
@@ -97,7 +111,8 @@ def signal_to_noise(rows: Rows) -> Figure:
     figure, panels = _panels(
         "Signal-to-noise ratio against the number of samples",
         "Means over coordinates of |mean| / standard deviation. Slopes are fitted by least squares to the points above "
-        f"{SEEN} times the floor, which is what so many draws show of no signal at all.",
+        f"{SIGNAL} times the floor, which is what so many draws show of no signal at all."
+        f"{_left_out(rows, shown, 'noise, or no signal')}",
         shown,
     )
     looks = _looks(rows, "estimator")
@@ -107,7 +122,7 @@ def signal_to_noise(rows: Rows) -> Figure:
             k, snr, floor = (
                 np.array([row[key] for row in own], dtype=float) for key in ("samples", "snr", "snr_floor")
             )
-            above = snr > SEEN * floor
+            above = snr > SIGNAL * floor
             if len(own):
                 axes.plot(k, snr, markersize=_size(i), label=f"{name}: {_slope(k[above], snr[above])}", **look)
         floors = {row["samples"]: row["snr_floor"] for row in shown if row["group"] == group}
@@ -129,14 +144,12 @@ def variance_along_training(rows: Rows) -> Figure:
     Args:
         rows: of several places, with their `step`.
     """
-    several = len({row["samples"] for row in rows}) > 1
-    named = [
-        {**row, "line": row["estimator"] + (f", K = {row['samples']}" if several else "")} for row in with_noise(rows)
-    ]
+    several, shown = len({row["samples"] for row in rows}) > 1, with_noise(rows)
+    named = [{**row, "line": row["estimator"] + (f", K = {row['samples']}" if several else "")} for row in shown]
     figure, panels = _panels(
         "Variance along training",
         "Of all estimators at the same parameters, whichever of them trained the run: the noise's part of the variance "
-        "of a mini-batch, summed over coordinates.",
+        f"of a mini-batch, summed over coordinates.{_left_out(rows, shown, 'noise beyond rounding')}",
         named,
     )
     for group, axes in panels.items():
@@ -158,6 +171,17 @@ def _panels(
     figure = new_figure(title, note, 1.1 + (sum(heights) or 2.5))
     panels = figure.subplots(len(names), squeeze=False, height_ratios=heights)[:, 0] if names else []
     return figure, dict(zip(names, panels, strict=True))
+
+
+def _left_out(rows: Rows, shown: Rows, lacking: str) -> str:
+    """A sentence on the rows for which a logarithmic axis has no place, with the groups where others are shown."""
+    kept, found = {id(row) for row in shown}, dict[str, dict[str, None]]()
+    for row in rows:
+        if id(row) not in kept:
+            found.setdefault(row["estimator"], {})[row["group"]] = None
+    elsewhere = {row["estimator"] for row in shown}
+    names = [f"{name} ({', '.join(groups)})" if name in elsewhere else name for name, groups in found.items()]
+    return f" Left out where there is no {lacking}: {', '.join(names)}." if names else ""
 
 
 def _groups(rows: Rows) -> list[str]:
@@ -188,7 +212,7 @@ def _work(row: Mapping[str, Any]) -> float:
 
 
 def _draw_biases(axes: Axes, name: str, own: Rows, look: Mapping[str, Any]) -> None:
-    seen = [row["bias"] > SEEN * row["bias_se"] for row in own]
+    seen = [biased(row) for row in own]
     x = [row["variance_noise"] for row in own]
     y = [row["bias"] if there else row["bias_se"] for row, there in zip(own, seen, strict=True)]
     axes.plot(x, y, color=look["color"], linewidth=0.7)
