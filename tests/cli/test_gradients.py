@@ -17,7 +17,7 @@ from vae_fn.gradients.published import PROBLEMS
 NAMES = [
     *("problem", "estimator", "samples", "group", "unbiased_for", "bias", "bias_se", "relative_bias", "variance"),
     *("variance_exact", "variance_noise", "variance_batch", "snr", "snr_floor", "cosine", "forward", "backward"),
-    *("milliseconds", "draws", "batch_size", "draws_to_see", "step"),
+    *("milliseconds", "draws", "batch_size", "draws_to_see", "step", "target"),
 ]
 
 OWN = """
@@ -90,6 +90,10 @@ def test_options_of_the_problem_are_its_own_and_those_of_both_have_a_prefix(tmp_
         ("the K-sample bound", 2),
     }
     assert found["oracle"]["target"] == "the K-sample bound"
+    assert {(row["estimator"], row["target"]) for row in found["rows"]} == {
+        ("stl", "the ELBO"),
+        ("dreg", "the K-sample bound"),
+    }
     other = measured(tmp_path, *args, "--estimators", "stl", "--samples", "2", "--draws", "40", "--batch-size", "4")
     whole = sum(row["variance"] for row in found["rows"] if row["estimator"] == "stl")
     assert sum(row["variance"] for row in other["rows"]) == pytest.approx(whole / 4)

@@ -39,6 +39,23 @@ def test_columns_without_anything_are_left_out():
     assert head == ["estimator", "K", "variance", "SNR", "f+df", "ms", "x", "ms", "x", "f"]
 
 
+def test_the_target_is_told_where_there_are_several():
+    rows = [WIDEST, row("pathwise", target="the ELBO")]
+    text = table(rows)
+    assert max(map(len, text.splitlines())) <= 127
+    assert text.splitlines()[1].split()[:4] == ["estimator", "K", "target", "bias"]
+    targets = {line.split()[0]: line.split()[2] for line in text.splitlines()[3:5]}
+    assert targets == {"reinforce-moving-average": "bound", "pathwise": "ELBO"}
+    assert " ELBO " in latex(rows)
+    assert "target" not in table(rows[:1]).splitlines()[1]
+
+
+def test_what_has_no_noise_has_no_work_to_compare():
+    lines = table([row("a"), row("exact", variance_noise=0.0), row("rounded", variance_noise=1e-20)]).splitlines()
+    compared = {line.split()[0]: line.split()[-2:] for line in lines[3:6]}
+    assert compared == {"a": ["1", "1"], "exact": ["-", "-"], "rounded": ["-", "-"]}
+
+
 def test_doubling_the_samples_takes_off_what_the_split_and_the_measured_rate_say():
     (line,) = advice([row(variance=4.0, variance_noise=1.0, variance_batch=3.0)])
     assert "25 % of the variance is noise" in line

@@ -9,6 +9,7 @@ def row(estimator="dreg", samples=4, group="encoder", **changes):
         "samples": samples,
         "group": group,
         "unbiased_for": "the K-sample bound",
+        "target": "the K-sample bound",
         "bias": 0.0,
         "bias_se": 0.01,
         "relative_bias": 0.0,

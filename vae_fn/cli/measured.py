@@ -16,6 +16,7 @@ NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", "
 HEAD = {
     "estimator": "estimator",
     "samples": "K",
+    "target": "target",
     "bias": "bias",
     "relative": "relative",
     "variance": "variance",
@@ -30,10 +31,14 @@ HEAD = {
 }
 """The columns of the tables; one that is empty in all rows is left out."""
 
-NOTES = f"""bias: the length of mean - exact, less what noise alone gives (+-), * where it is over {BEYOND} times that.
-variance: of a mini-batch's gradient, summed over coordinates; exact: of its noise, by integration; split: into per cent
-of noise/batch. f+df: evaluations of f and of its derivative. x ms: the noise's variance times the time, 1 for the best:
-one of 2 takes twice the time to as little noise; x f: times evaluations instead."""
+TARGETS = {"the ELBO": "ELBO", "the K-sample bound": "bound"}
+"""What a bias is held against, as it stands in a table where several are."""
+
+NOTES = f"""bias: the length of mean - exact, less what noise alone gives (+-), * where it is over {BEYOND} times that;
+target: whether exact is the ELBO's or the K-sample bound's. variance: of a mini-batch's gradient, summed over
+coordinates; exact: of its noise, by integration; split: into per cent of noise/batch. f+df: evaluations of f and of its
+derivative. x ms: the noise's variance times the time, 1 for the best: one of 2 takes twice the time to as little noise,
+and - has none; x f: times evaluations instead."""
 
 
 def work(row: Mapping[str, Any], by: str = "milliseconds") -> float:
@@ -51,7 +56,7 @@ def groups(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def table(rows: Rows) -> str:
-    """A table for each group, at most 120 columns wide up to K = 1000."""
+    """A table for each group, at most 120 columns wide up to K = 1000, and 127 where there are several targets."""
     return "\n\n".join([*(f"{group}\n{_narrow(own)}" for group, own in groups(rows).items()), NOTES])
 
 
@@ -146,10 +151,12 @@ def _slope(rows: Rows) -> tuple[float, str] | None:
 def _cells(own: Rows) -> list[list[str]]:
     noisy = with_noise(own)
     best = {by: min((work(row, by) for row in noisy), default=1.0) for by in ("milliseconds", "f")}
+    several = len({row["target"] for row in own}) > 1
     return [
         [
             row["estimator"],
             str(row["samples"]),
+            TARGETS[row["target"]] if several else "",
             _bias(row),
             _percent(row["relative_bias"]),
             _number(row["variance"]),
@@ -159,7 +166,7 @@ def _cells(own: Rows) -> list[list[str]]:
             "" if row["cosine"] is None else f"{row['cosine']:z.3f}",
             f"{row['forward']}+{row['backward']}",
             _number(row["milliseconds"]),
-            *(_number(work(row, by) / best[by] if row in noisy else 0.0) for by in best),
+            *(_number(work(row, by) / best[by]) if row in noisy else "-" for by in best),
         ]
         for row in own
     ]
@@ -205,4 +212,4 @@ def _filled(head: Iterable[str], cells: list[list[str]]) -> tuple[list[str], lis
 
 
 def _align(head: Iterable[str]) -> list[str]:
-    return ["left" if name in ("group", "estimator") else "right" for name in head]
+    return ["left" if name in ("group", "estimator", "target") else "right" for name in head]

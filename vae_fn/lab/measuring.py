@@ -106,6 +106,7 @@ def _measured(
         contender.name,
         contender.samples,
         contender.estimator.unbiased_for,
+        contender.target,
         found,
         gradient,
         0.0 if exact is None else exact.error.grads / _count(x),

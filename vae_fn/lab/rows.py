@@ -28,6 +28,7 @@ class Row(NamedTuple):
         samples: K.
         group: of parameters.
         unbiased_for: what the estimator claims.
+        target: "the ELBO" or "the K-sample bound": what its mean is held against.
         bias: the length of mean - exact, freed of what the draws' own noise adds to it.
         bias_se: the length that mean - exact has from noise, and from what bounds the error of the exact one: a smaller
             bias is not seen.
@@ -53,6 +54,7 @@ class Row(NamedTuple):
     samples: int
     group: str
     unbiased_for: str
+    target: str
     bias: float | None
     bias_se: float | None
     relative_bias: float | None
@@ -86,6 +88,7 @@ class Measured(NamedTuple):
         estimator: the name of the contender.
         samples: K.
         unbiased_for: what the estimator claims.
+        target: what its mean is held against.
         found: what was drawn.
         exact: the exact gradient, averaged over the data, if it can be had.
         error: a bound on the error of its entries.
@@ -98,6 +101,7 @@ class Measured(NamedTuple):
     estimator: str
     samples: int
     unbiased_for: str
+    target: str
     found: Analysis
     exact: Params | None
     error: float
@@ -132,6 +136,7 @@ def _row(measured: Measured, name: str, part: Callable[[Params], Tree], batch_si
         samples=measured.samples,
         group=name,
         unbiased_for=measured.unbiased_for,
+        target=measured.target,
         bias=bias.length,
         bias_se=bias.se,
         relative_bias=bias.relative,
