@@ -23,6 +23,7 @@ from vae_fn.run.checkpoints import (
     save_checkpoint,
 )
 from vae_fn.run.folder import RunError
+from vae_fn.run.places import saved
 from vae_fn.training import Batch
 from vae_fn.training.loop import begin
 
@@ -96,6 +97,14 @@ def test_steps_of_ten_digits_stay_in_order(tmp_path):
 def test_a_run_without_checkpoints_says_so(tmp_path):
     with pytest.raises(RunError, match=r"has no checkpoint yet: train it first, with --resume"):
         newest(tmp_path)
+
+
+def test_a_run_that_was_lost_before_its_first_checkpoint_is_not_to_be_resumed(tmp_path):
+    (tmp_path / "nonfinite").mkdir()
+    (tmp_path / "nonfinite" / "step-000000002.safetensors").touch()
+    for look in (newest, saved):
+        with pytest.raises(RunError, match=r"as step 2 was not finite: see why with .*, then train anew"):
+            look(tmp_path)
 
 
 def flipped(path):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vae_fn import random, tree
 from vae_fn.models import VAE
-from vae_fn.run.folder import CHECKPOINTS, RunError, write_atomic
+from vae_fn.run.folder import CHECKPOINTS, NONFINITE, RunError, saved_steps, write_atomic
 from vae_fn.run.sealed import BrokenError, count, image_shape, seal, unseal
 from vae_fn.types import Params, Shape, Tree
 
@@ -125,7 +125,17 @@ def newest(run: Path) -> Path:
     """
     if found := checkpoints(run):
         return found[0]
-    raise RunError(f"{run} has no checkpoint yet: train it first, with --resume {run}")
+    raise without_checkpoint(run)
+
+
+def without_checkpoint(run: Path) -> RunError:
+    """What to do about a run that has no checkpoint; one that was lost before the first would be lost again."""
+    if lost := min(saved_steps(run / NONFINITE), default=0):
+        return RunError(
+            f"{run} has no checkpoint, as step {lost} was not finite: see why with `vae-fn replay {run}`, then train "
+            "anew under another --name with other settings, such as a lower --learning-rate"
+        )
+    return RunError(f"{run} has no checkpoint yet: train it first, with --resume {run}")
 
 
 def read_record(path: Path) -> Record:

@@ -7,10 +7,9 @@ from vae_fn import random
 from vae_fn.evaluation.latents import targets
 from vae_fn.gradients.posed import Posed
 from vae_fn.gradients.published import trained_vae
-from vae_fn.run.checkpoints import checkpoints
+from vae_fn.run.checkpoints import checkpoints, without_checkpoint
 from vae_fn.run.codes import load_trained, prepared
 from vae_fn.run.config import TrainConfig
-from vae_fn.run.folder import RunError
 
 BINARISE = 10
 """Child of the key `figures`, after those of `subject`: binarisation of the images that gradients are those of."""
@@ -38,7 +37,7 @@ def saved(run: Path) -> list[str]:
     """
     names = [path.name for path in reversed(checkpoints(run))]
     if not names:
-        raise RunError(f"{run} has no checkpoint yet: train it first, with --resume {run}")
+        raise without_checkpoint(run)
     return names
 
 
