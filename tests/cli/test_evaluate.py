@@ -18,7 +18,7 @@ def run(tmp_path, monkeypatch):
     def evaluate_run(run, draws, key, device, checkpoint):
         terms = {"elbo": -140.0, "reconstruction": math.nan, "kl": 7.0, "se_noise": 0.0123}
         asked = {"draws": draws, "key": key, "device": device, "checkpoint": checkpoint}
-        return terms | {"protocol": "grey", "examples": 10_000} | asked
+        return terms | {"protocol": "grey", "examples": 10_000, "step": 1000, "epoch": 2} | asked
 
     module = ModuleType("vae_fn.run.evaluate")
     module.evaluate_run = evaluate_run
@@ -33,6 +33,7 @@ def test_evaluate_prints_and_writes(run, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == [
         f"{run}: test ELBO -140.00 nats per image (reconstruction not finite, KL 7.00 nats; protocol grey)",
         "10000 test images weighted equally, 4 draws each of noise of key 3; standard error from the noise 0.012 nats",
+        "parameters of newest, after step 1,000 and 2 of 50 epochs; the run is stopped",
     ]
     written = json.loads((tmp_path / "result.json").read_text())
     assert written["reconstruction"] is None
@@ -43,6 +44,17 @@ def test_evaluate_prints_and_writes(run, tmp_path, capsys):
 def test_evaluate_defaults_to_the_settings_of_the_run(run, capsys):
     assert main(["evaluate", str(run)]) == 0
     assert "13 draws each of the run's own noise" in capsys.readouterr().out
+
+
+def test_where_the_parameters_of_a_stopped_run_stand(here, capsys):
+    assert main(["evaluate", "runs/stopped", "--json", "result.json"]) == 0
+    *_, line = capsys.readouterr().out.splitlines()
+    assert line == "parameters of step-000000020.safetensors, after step 20 and 1 of 2 epochs; the run is stopped"
+    written = json.loads((here / "result.json").read_text())
+    assert (written["checkpoint"], written["step"], written["epoch"]) == ("step-000000020.safetensors", 20, 1)
+    assert main(["evaluate", "runs/done"]) == 0
+    *_, line = capsys.readouterr().out.splitlines()
+    assert line == "parameters of step-000000040.safetensors, after step 40 and 2 of 2 epochs"
 
 
 def test_one_draw_has_no_standard_error(run, capsys):

@@ -11,6 +11,7 @@ from vae_fn.cli.output import check_json, write_json
 from vae_fn.cli.parse import parse
 from vae_fn.run.checks import LARGEST, ConfigError
 from vae_fn.run.folder import open_run, read_config
+from vae_fn.run.listing import list_run
 from vae_fn.run.metrics import with_nonfinite
 
 SUMMARY = "Evaluate a run on its test images: the ELBO with its terms."
@@ -56,6 +57,7 @@ def main(args: Sequence[str]) -> None:
     if not config.quiet:
         print(f"{config.run}: {bound_line(result)}")
         print(_noise_line(result))
+        print(_parameters_line(result, settings.epochs, list_run(config.run).state))
     if config.json is not None:
         write_json(config.json, result)
 
@@ -73,6 +75,11 @@ def _noise_line(result: Mapping[str, Any]) -> str:
     draws = "1 draw" if result["draws"] == 1 else f"{result['draws']} draws"
     error = "" if result["draws"] == 1 else f"; standard error from the noise {nats(result['se_noise'], 3)}"
     return f"{result['examples']} test images weighted equally, {draws} each of {noise}{error}"
+
+
+def _parameters_line(result: Mapping[str, Any], epochs: int, state: str) -> str:
+    where = f"after step {result['step']:,} and {result['epoch']} of {epochs} epochs"
+    return f"parameters of {result['checkpoint']}, {where}" + ("" if state == "finished" else f"; the run is {state}")
 
 
 def nats(value: float | None, digits: int = 2) -> str:

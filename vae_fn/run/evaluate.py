@@ -18,6 +18,8 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """The test ELBO of a run; see `evaluation.elbo.Evaluation` for what the result holds.
 
+    Besides it holds `key`, the name of the `checkpoint`, and the `step` and whole epochs (`epoch`) that it stands at.
+
     Args:
         run: the run's folder.
         draws: noise draws per image.
@@ -32,10 +34,12 @@ def evaluate_run(
     config = replace(config, device=device or config.device, key=config.key if key is None else key)
     check_device(config)
     dataset, protocol = make_data(config)
-    model = read_model(choose_checkpoint(run, checkpoint), lambda shape: make_model(config, shape))
+    path = choose_checkpoint(run, checkpoint)
+    model = read_model(path, lambda shape: make_model(config, shape))
     if model.record.data != checksum(dataset):
         raise RunError(f"the images are not those that {run} was trained on: restore the data")
     params = tree.map(lambda leaf: leaf.to(config.device), model.params)
     noise = random.fold_in(make_streams(config).evaluation, 0)
     result = evaluate_elbo(model.vae, params, dataset.test.images, protocol, noise, draws=draws)
-    return result._asdict() | {"key": key}
+    stands = {"checkpoint": path.name, "step": model.record.step, "epoch": model.record.epoch}
+    return result._asdict() | {"key": key} | stands
