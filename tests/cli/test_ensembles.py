@@ -41,6 +41,29 @@ def test_the_members_and_their_mean_are_printed_and_written(blobs, capsys):
     assert main(["evaluate", str(folder / "key-4"), "--quiet"]) == 0
 
 
+def test_mean_and_spread_are_shown_again_by_the_list_of_runs(blobs, capsys):
+    """Of members that are finished: one whose result is damaged is left out."""
+    folder, out = blobs / "runs" / "mine", blobs / "out.json"
+    assert main(["train", *small(blobs), "--betas", "0.5,2", "--keys", "2", "--name", "mine"]) == 0
+    at_the_end = [line.split() for line in capsys.readouterr().out.splitlines()[7:9]]
+    assert main(["runs", str(folder), "--json", str(out)]) == 0
+    *_, first, second, note = capsys.readouterr().out.splitlines()
+    assert note == "mean ± standard deviation over keys"
+    for line, (*name, elbo, _, spread, _, _, _, kl, _, kl_spread) in zip((first, second), at_the_end, strict=True):
+        cells = [*name, *"----", elbo, "±", spread, kl, "±", kl_spread, *"--"]
+        assert line.split() == cells
+    expected = json.loads((folder / "summary.json").read_text())["settings"]
+    for each in expected:
+        del each["reconstruction"]
+    assert json.loads(out.read_text())["settings"] == expected
+    (folder / "beta-2-key-0" / "summary.json").write_text("damaged")
+    assert main(["runs", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[7].startswith("beta 2, mean of 1 ")
+    assert "±" not in lines[7]
+    assert lines[-1].startswith("beta-2-key-0 is damaged")
+
+
 @pytest.mark.parametrize("betas", ["0.5,2", "0.5 2", "0.5, 2"])
 def test_several_numbers_stand_with_commas_or_spaces(betas, blobs, capsys):
     arguments = ["train", *small(blobs), "--betas", *betas.split(), "--name", "mine"]
@@ -158,5 +181,6 @@ def test_an_ensemble_is_no_run(blobs, capsys):
     folder = blobs / "runs" / "mine"
     assert main(["evaluate", str(folder)]) == 2
     assert capsys.readouterr().err == (
-        f"vae-fn evaluate: error: {folder} is an ensemble: give one of its runs, such as {folder / 'key-0'}\n"
+        f"vae-fn evaluate: error: {folder} is an ensemble: give a run of `vae-fn runs {folder}`, such as "
+        f"{folder / 'key-0'}\n"
     )

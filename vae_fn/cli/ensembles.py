@@ -2,20 +2,22 @@
 
 import json
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
 from vae_fn.cli.output import write_json
-from vae_fn.run.members import member_settings, setting_names
+from vae_fn.run.members import TERMS, member_settings, setting_names
 
 if TYPE_CHECKING:
     from vae_fn.cli.train import TrainOptions
 
-TERMS = ("elbo", "reconstruction", "kl")
 HEADERS = ("member", "test ELBO", "reconstruction", "KL")
+
+NOTE = "mean \N{PLUS-MINUS SIGN} standard deviation over keys"
+"""What the rows of `means` hold."""
 
 
 def train_members(options: "TrainOptions") -> None:
@@ -47,15 +49,25 @@ def results(folder: Path, summary: Mapping[str, Any]) -> str:
     """The members, and mean and standard deviation over the keys of each setting, as a table."""
     members, settings = summary["members"], summary["settings"]
     rows = [[each["name"], *(_nats((each["test"] or {}).get(term)) for term in TERMS)] for each in members]
-    names = setting_names([(each["beta"], each["learning_rate"]) for each in settings])
-    for name, each in zip(names, settings, strict=True):
-        mean = f"mean of {each['elbo']['count']}"
-        rows.append([f"{name}, {mean}" if name else mean, *(_spread(each[term]) for term in TERMS)])
+    rows += means(settings, TERMS)
     protocols = {each["test"]["protocol"] for each in members if each["test"]}
     protocol = f", protocol {protocols.pop()}" if protocols else ""
-    note = f"in nats per image{protocol}; mean \N{PLUS-MINUS SIGN} standard deviation over keys"
+    note = f"in nats per image{protocol}; {NOTE}"
     table = tabulate(rows, HEADERS, disable_numparse=True, colalign=("left", *["right"] * len(TERMS)))
     return f"{table}\n{note}; curves in {folder / 'curves.png'}"
+
+
+def means(settings: Sequence[Mapping[str, Any]], terms: Sequence[str]) -> list[list[str]]:
+    """Rows for a table: the name of each setting, then mean and standard deviation of each term, in nats per image.
+
+    Args:
+        settings: as `summarised` has them.
+        terms: of them, in the order of the columns.
+    """
+    names = setting_names([(each["beta"], each["learning_rate"]) for each in settings])
+    counted = [f"mean of {each['elbo']['count']}" for each in settings]
+    named = [", ".join(filter(None, each)) for each in zip(names, counted, strict=True)]
+    return [[name, *(_spread(each[term]) for term in terms)] for name, each in zip(named, settings, strict=True)]
 
 
 def _spread(found: Mapping[str, Any]) -> str:

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tabulate import tabulate
 from tyro.conf import Positional, arg
 
+from vae_fn.cli.ensembles import NOTE, means
 from vae_fn.cli.output import check_json, write_json
 from vae_fn.cli.parse import parse
 from vae_fn.run.checks import ConfigError
+from vae_fn.run.folder import ENSEMBLE, read_config
 from vae_fn.run.listing import Listed, list_runs
+from vae_fn.run.members import summarised
 
 SUMMARY = "List the runs in a folder, with their results."
 
@@ -23,7 +26,8 @@ class RunsOptions:
     """List the runs in a folder, with their results, the newest last.
 
     A run is finished, running, stopped (go on with `vae-fn train --resume RUN`), not finite (see the step with
-    `vae-fn replay RUN`) or damaged. ELBO and KL are those of the test images at the end, in nats per image.
+    `vae-fn replay RUN`) or damaged. ELBO and KL are those of the test images at the end, in nats per image. Of an
+    ensemble's folder there are mean and standard deviation over its keys too, as far as its members are finished.
     """
 
     runs_dir: Annotated[Path, Positional, arg(metavar="[RUNS_DIR]")] = Path("runs")
@@ -43,15 +47,21 @@ def main(args: Sequence[str]) -> None:
     """List the runs as a table, and as JSON if asked."""
     options = parse(RunsOptions, args, prog="vae-fn runs")
     runs = list_runs(options.runs_dir)
+    settings = _settings(options.runs_dir, runs) if (options.runs_dir / ENSEMBLE).is_file() else []
     if options.json is not None:
-        write_json(options.json, {"runs_dir": str(options.runs_dir), "runs": [run._asdict() for run in runs]})
+        together = {"settings": settings} if settings else {}
+        listed = {"runs_dir": str(options.runs_dir), "runs": [run._asdict() for run in runs]}
+        write_json(options.json, listed | together)
     if options.quiet:
         return
     if not runs:
         print(f"no runs in {options.runs_dir}: `vae-fn train --runs-dir {options.runs_dir}` makes one")
         return
     aligned = [("right" if name in ("epochs", "test ELBO", "KL", "seconds") else "left") for name in HEADERS]
-    print(tabulate(map(_row, runs), HEADERS, disable_numparse=True, colalign=aligned))
+    together = [[name, *"----", elbo, kl, *"--"] for name, elbo, kl in means(settings, ("elbo", "kl"))]
+    print(tabulate([*map(_row, runs), *together], HEADERS, disable_numparse=True, colalign=aligned))
+    if together:
+        print(NOTE)
     for run in runs:
         if run.fault is not None:
             print(printable(f"{run.name} is damaged: {run.fault}"))
@@ -60,6 +70,15 @@ def main(args: Sequence[str]) -> None:
 def printable(text: str) -> str:
     """A text with whatever could move the cursor or hide other text written as escapes."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def _settings(folder: Path, runs: Sequence[Listed]) -> list[dict[str, Any]]:
+    """What the finished members of an ensemble come to, over the keys of each beta and learning rate."""
+    finished = [run for run in runs if run.state == "finished"]
+    read = {run.name: read_config(folder / run.name) for run in finished}
+    members = [{"name": name, "beta": own.beta, "learning_rate": own.learning_rate} for name, own in read.items()]
+    settings = summarised(members, {run.name: {"elbo": run.elbo, "kl": run.kl} for run in finished})["settings"]
+    return [{name: value for name, value in each.items() if name != "reconstruction"} for each in settings]
 
 
 def _row(run: Listed) -> list[str]:

@@ -193,7 +193,7 @@ def open_run(path: Path) -> Path:
     if (path / "config.toml").is_file():
         return path
     if (path / ENSEMBLE).is_file():
-        raise RunError(f"{path} is an ensemble: give one of its runs, such as {members_of(path)[0]}")
+        raise RunError(f"{path} is an ensemble: give a run of `vae-fn runs {path}`, such as {members_of(path)[0]}")
     places = (path.parent, path.parent / "runs")
     runs = {found.parent.name: found.parent for place in places for found in sorted(place.glob("[!.]*/config.toml"))}
     near = [str(runs[name]) for name in difflib.get_close_matches(path.name, runs, n=3)]

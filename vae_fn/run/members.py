@@ -1,8 +1,10 @@
-"""The members of an ensemble: the settings that differ between them, and what their runs are called."""
+"""The members of an ensemble: the settings that differ between them, what their runs are called and come to."""
 
 import itertools
+import math
+import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -11,6 +13,9 @@ from vae_fn.run.config import TrainConfig
 
 MOST_KEYS = 1000
 """How many keys an ensemble has at most."""
+
+TERMS = ("elbo", "reconstruction", "kl")
+"""What is summarised of the test images, in nats per image."""
 
 
 class Varied(NamedTuple):
@@ -94,9 +99,43 @@ def setting_names(settings: Sequence[tuple[float, float]]) -> list[str]:
     return [", ".join(f"{words[place]} {short(setting[place])}" for place in differing) for setting in settings]
 
 
+def summarised(
+    members: Sequence[Mapping[str, Any]], tests: Mapping[str, Mapping[str, Any] | None]
+) -> dict[str, list[dict[str, Any]]]:
+    """The results of members, and mean and standard deviation over the keys of each setting.
+
+    Args:
+        members: `name`, `key`, `beta` and `learning_rate` of each.
+        tests: what each has reached on the test images; None where it has not come to its end. What is not finite is
+            None, and left out of means.
+    """
+    settings = [
+        {"beta": beta, "learning_rate": rate}
+        | {term: _spread([(tests[member["name"]] or {}).get(term) for member in own]) for term in TERMS}
+        for (beta, rate), own in by_setting(members).items()
+    ]
+    return {"members": [dict(member) | {"test": tests[member["name"]]} for member in members], "settings": settings}
+
+
+def by_setting(members: Sequence[Mapping[str, Any]]) -> dict[tuple[float, float], list[Mapping[str, Any]]]:
+    """The members of each beta and learning rate, which differ in their keys alone."""
+    found: dict[tuple[float, float], list[Mapping[str, Any]]] = {}
+    for member in members:
+        found.setdefault((member["beta"], member["learning_rate"]), []).append(member)
+    return found
+
+
 def short(number: int | float) -> str:
     """A number as it stands in names: all its digits, and no more."""
     return repr(number).removesuffix(".0")
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, Any]:
+    """Mean, standard deviation (of a sample, hence of two or more) and count of what is there."""
+    found = [value for value in values if value is not None and math.isfinite(value)]
+    mean = statistics.fmean(found) if found else None
+    spread = statistics.stdev(found) if len(found) > 1 else None
+    return {"mean": mean, "standard_deviation": spread, "count": len(found)}
 
 
 def _keys(config: TrainConfig, varied: Varied) -> Sequence[int]:
