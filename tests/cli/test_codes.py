@@ -113,6 +113,26 @@ def test_samples_as_picture_and_as_arrays(run, tmp_path, capsys):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("sample", "figures/samples.png"), ("reconstruct", "figures/reconstructions.png"), ("encode", "latents.npz")],
+)
+def test_a_file_that_is_replaced_is_named(run, capsys, command, name):
+    file, report = run / name, run / "report.html"
+    file.unlink(missing_ok=True)  # of another test
+    assert main([command, str(run)]) == 0
+    assert "replaced" not in capsys.readouterr().out
+    assert main([command, str(run)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"replaced the earlier {file.name}"
+    report.touch()
+    assert main([command, str(run)]) == 0
+    for left in (report, file):
+        left.unlink()
+    line = capsys.readouterr().out.splitlines()[-1]
+    shown = f"; {report} keeps one from before: `vae-fn figures {run}` draws all anew"
+    assert line == f"replaced the earlier {file.name}{'' if command == 'encode' else shown}"
+
+
 def test_reconstructions_as_picture_and_as_arrays(run, tmp_path, capsys):
     options = ["reconstruct", str(run), "--count", "7", "--json", str(tmp_path / "out.json")]
     assert main([*options, "--out", str(tmp_path / "out.npz")]) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from vae_fn.cli.options import ModelOptions
-from vae_fn.cli.output import check_ending, place, write_arrays
+from vae_fn.cli.output import check_ending, place, replacing, write_arrays
 from vae_fn.cli.parse import parse
 
 SUMMARY = "Encode images, such as your own, and write their latents as arrays."
@@ -49,6 +49,7 @@ def main(args: Sequence[str]) -> None:
     config = options.settings()
     data = options.data or config.data
     out = place(options.out, options.run / "latents.npz", data)
+    replaced = replacing(out, options.run)
     from vae_fn.run.codes import codes, load_trained, prepared, select
 
     trained = load_trained(options.run, config, options.checkpoint, options.key)
@@ -59,3 +60,5 @@ def main(args: Sequence[str]) -> None:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         print(f"{len(split.images)} images of {data} in {out}: {shapes}")
         print(f"{SHOWN[config.binarise].format(key=options.key)} (protocol {config.binarise})")
+        if replaced:
+            print(replaced)

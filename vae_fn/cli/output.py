@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".svg")
 """Endings of the files that hold a picture."""
 
+REPORTED = ("samples", "reconstructions")
+"""Figures of a run's report that a command of their own writes too."""
+
 OWN = (
     *("config.toml", "environment.json", "metrics.jsonl", "summary.json", "report.html"),
     *("checkpoints", "tensorboard", "figures", "nonfinite"),
@@ -70,6 +73,21 @@ def place(out: Path | None, default: Path, data: str) -> Path:
     if path.resolve() == Path(os.path.expanduser(data)).resolve():
         raise ConfigError(f"out must not be the file of the images, as {path} is: give another path")
     return path
+
+
+def replacing(out: Path, run: Path) -> str:
+    """What to say, once a result is written, of a file that is there before; empty where there is none.
+
+    Args:
+        out: where the result goes.
+        run: the folder of the run, whose report may show what was there.
+    """
+    if not out.exists():
+        return ""
+    report = run / "report.html"
+    if out.stem in REPORTED and out.resolve().parent == (run / "figures").resolve() and report.exists():
+        return f"replaced the earlier {out.name}; {report} keeps one from before: `vae-fn figures {run}` draws all anew"
+    return f"replaced the earlier {out.name}"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

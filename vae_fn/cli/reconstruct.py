@@ -7,7 +7,16 @@ from typing import Literal
 
 from vae_fn.cli.evaluate import nats
 from vae_fn.cli.options import ModelOptions, check_count
-from vae_fn.cli.output import PICTURES, check_ending, check_json, place, write_arrays, write_figure, write_json
+from vae_fn.cli.output import (
+    PICTURES,
+    check_ending,
+    check_json,
+    place,
+    replacing,
+    write_arrays,
+    write_figure,
+    write_json,
+)
 from vae_fn.cli.parse import parse
 from vae_fn.run.metrics import with_nonfinite
 
@@ -49,6 +58,7 @@ def main(args: Sequence[str]) -> None:
     config = options.settings()
     data = options.data or config.data
     out = place(options.out, options.run / "figures" / "reconstructions.png", data)
+    replaced = replacing(out, options.run)
     from vae_fn.run.codes import load_trained, numbered, prepared, reconstruct, select
 
     trained = load_trained(options.run, config, options.checkpoint, options.key)
@@ -74,3 +84,5 @@ def main(args: Sequence[str]) -> None:
             f"reconstruction {nats(result['reconstruction'])} per image, over these images and {result['draws']} draws "
             f"of the latents for each (protocol {result['protocol']})"
         )
+        if replaced:
+            print(replaced)

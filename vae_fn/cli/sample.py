@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vae_fn.cli.options import ModelOptions, check_count
-from vae_fn.cli.output import PICTURES, check_ending, place, write_arrays, write_figure
+from vae_fn.cli.output import PICTURES, check_ending, place, replacing, write_arrays, write_figure
 from vae_fn.cli.parse import parse
 
 SUMMARY = "Draw latents from the prior and decode them, as a picture or as arrays."
@@ -36,6 +36,7 @@ def main(args: Sequence[str]) -> None:
     options = parse(SampleOptions, args, prog="vae-fn sample")
     config = options.settings()
     out = place(options.out, options.run / "figures" / "samples.png", config.data)
+    replaced = replacing(out, options.run)
     from vae_fn.run.codes import load_trained, numbered, sample
 
     trained = load_trained(options.run, config, options.checkpoint, options.key)
@@ -50,3 +51,5 @@ def main(args: Sequence[str]) -> None:
         write_arrays(out, {"images": images.reshape(-1, *trained.shape)} | latents)
     if not options.quiet:
         print(f"{options.count} samples of {options.run} in {out}: means of p(x | z) at draws of key {options.key}")
+        if replaced:
+            print(replaced)
