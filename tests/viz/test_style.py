@@ -1,15 +1,27 @@
 import io
+import itertools
 import subprocess
 import sys
 
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from tests.viz.cases import FIGURES, PICTURES
 from vae_fn import viz
-from vae_fn.viz.style import OKABE_ITO, WIDTH, RoundNumbers, latent_name, logarithmic, new_figure, reach, signed
+from vae_fn.viz.style import (
+    CLASSES,
+    OKABE_ITO,
+    WIDTH,
+    RoundNumbers,
+    latent_name,
+    logarithmic,
+    new_figure,
+    reach,
+    signed,
+)
 
 EVERY = FIGURES | PICTURES
 
@@ -134,6 +146,41 @@ def test_names_and_numbers():
     assert len(set(OKABE_ITO)) == 8
     assert reach(np.zeros(5)) == 3.4
     assert reach(np.full(5, -10.0)) == pytest.approx(10.5)
+
+
+VISION = {
+    "usual": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+"""What is seen of linear red, green and blue (Machado, Oliveira & Fernandes 2009)."""
+
+LMS = [[0.41222147, 0.53633254, 0.05144599], [0.2119035, 0.68069955, 0.10739696], [0.08830246, 0.28171884, 0.62997870]]
+OKLAB = [
+    [0.21045426, 0.79361779, -0.00407205],
+    [1.9779985, -2.4285922, 0.45059371],
+    [0.02590404, 0.78277177, -0.80867577],
+]
+"""Oklab (Ottosson 2020), in which distances are about those that are seen; white is at 1 from black."""
+
+
+def nearest(colours, vision):
+    """The least distance of two colours."""
+    srgb = np.array([to_rgb(colour) for colour in colours])
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.transpose(VISION[vision]), 0, 1)
+    lab = np.cbrt(seen @ np.transpose(LMS)) @ np.transpose(OKLAB)
+    return min(np.linalg.norm(a - b) for a, b in itertools.combinations(lab, 2))
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_colours_of_classes_are_told_apart_whatever_the_colour_vision(vision):
+    assert nearest(CLASSES, vision) > 0.07
+
+
+def test_colours_that_are_alike_are_seen():
+    assert nearest([*CLASSES[:8], "#717581", CLASSES[9]], "no red") < 0.07
 
 
 @pytest.mark.parametrize(

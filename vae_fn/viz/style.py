@@ -37,10 +37,11 @@ CLASSES = (
     "#a96b59",
     "#e76300",
     "#b9ac70",
-    "#717581",
+    "#222222",
     "#92dadd",
 )
-"""Ten colours for classes, chosen for the same (Petroff 2021, arXiv:2107.02270)."""
+"""Ten colours for classes, chosen for the same (Petroff 2021, arXiv:2107.02270), but for the second of its two greys,
+which small dots do not tell from the first."""
 
 STYLE = {
     "axes.axisbelow": True,
