@@ -48,9 +48,8 @@ def test_marginals_advise_on_beta_only_where_chance_does_not_explain_the_distanc
 
 
 def test_interpolations_name_the_classes_if_there_are_some():
-    labels = np.array([0, 2]), np.array([1, 7])
-    assert "2 pairs (0 to 1, 2 to 7)," in captions.interpolations(2, labels)
-    assert "2 pairs, " in captions.interpolations(2, None)
+    assert "2 pairs (0 to 1, 2 to 7)," in captions.interpolations(2, ["0 to 1", "2 to 7"])
+    assert "2 pairs, " in captions.interpolations(2, [])
 
 
 def test_kl_is_summed_and_latents_in_use_are_counted():

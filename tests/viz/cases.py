@@ -58,5 +58,6 @@ PICTURES = {
     "reconstructions": lambda: viz.reconstructions(pictures(15), pictures(15), SHAPE),
     "manifold": lambda: viz.manifold(pictures(81), SHAPE),
     "interpolations": lambda: viz.interpolations(pictures(5, 3), pictures(5, 3), SHAPE),
+    "interpolations_named": lambda: viz.interpolations(pictures(5, 3), pictures(5, 3), SHAPE, ["10 to 11"] * 3),
     "traversals": lambda: viz.traversals(pictures(2, 7), SHAPE, VALUES, [11, 0]),
 }

@@ -51,6 +51,14 @@ def test_interpolations_have_a_row_for_each_pair():
         assert np.array_equal(picture, mosaic(rows, SHAPE, 5))
 
 
+def test_rows_of_interpolations_are_named_if_there_are_names():
+    names = ["0 to 1", "2 to 3", "4 to 5"]
+    for given in ([], names):
+        figure = viz.interpolations(pictures(5, 3), pictures(5, 3), SHAPE, given)
+        for axes in figure.axes:
+            assert [label.get_text() for label in axes.get_yticklabels()] == given
+
+
 def test_one_latent_moves_and_the_others_stay():
     start = np.array([0.5, -0.25, 2.0])
     latents = viz.traversal_latents(start, VALUES, [2, 0])

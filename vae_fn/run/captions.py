@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 
 from vae_fn.viz import Deviation, Usage, active_units, constant_bits, used_classes
 from vae_fn.viz.latents import prior_mass
@@ -114,9 +114,9 @@ def code_usage(layers: Sequence[Usage]) -> str:
     )
 
 
-def interpolations(count: int, labels: tuple[Int64[np.ndarray, " pairs"], Int64[np.ndarray, " pairs"]] | None) -> str:
-    """What lies between two images."""
-    named = "" if labels is None else f" ({', '.join(f'{a} to {b}' for a, b in zip(*labels, strict=True))})"
+def interpolations(count: int, names: Sequence[str]) -> str:
+    """What lies between two images; the pairs are named by their classes, if there are some."""
+    named = f" ({', '.join(names)})" if names else ""
     return (
         f"From one test image to another in {count} pairs{named}, each way decoded step by step. A smooth change "
         "shows that the latents between two images mean something too."

@@ -112,8 +112,10 @@ def interpolations(subject: Subject) -> Drawn:
     """Ways from one test image to another."""
     starts, ends = pairs(subject)
     linear, spherical = interpolated(subject, starts, ends)
-    labels = None if subject.classes is None else (subject.classes[starts], subject.classes[ends])
-    return viz.interpolations(linear, spherical, subject.trained.shape), captions.interpolations(len(starts), labels)
+    labels = [] if subject.classes is None else zip(subject.classes[starts], subject.classes[ends], strict=True)
+    names = [f"{start} to {end}" for start, end in labels]
+    figure = viz.interpolations(linear, spherical, subject.trained.shape, names)
+    return figure, captions.interpolations(len(starts), names)
 
 
 def kl_by_dimension(subject: Subject) -> Drawn:

@@ -46,7 +46,10 @@ def manifold(images: Float[np.ndarray, "n_by_n d"], shape: Shape) -> Figure:
 
 @styled
 def interpolations(
-    linear: Float[np.ndarray, "k pairs d"], spherical: Float[np.ndarray, "k pairs d"], shape: Shape
+    linear: Float[np.ndarray, "k pairs d"],
+    spherical: Float[np.ndarray, "k pairs d"],
+    shape: Shape,
+    names: Sequence[str] = (),
 ) -> Figure:
     """Pictures decoded on the way between two encodings, a pair to a row.
 
@@ -54,14 +57,15 @@ def interpolations(
         linear: decoded at `lerp(a, b, t)` for k equally spaced t from 0 to 1.
         spherical: decoded at `slerp(a, b, t)`.
         shape: of one image.
+        names: of the pairs, to stand beside their rows; none, and there are none.
     """
     steps, pairs, _ = linear.shape
     note = "Decoded at k equally spaced places between the posterior means of two test images, which are the ends."
-    height = grid_height(shape, 2 * pairs, steps) + 0.5
+    height = grid_height(shape, 2 * pairs, steps, labels=0.45 if names else 0.0) + 0.5
     figure = new_figure("Interpolations between two encodings", note.replace(" k ", f" {steps} "), height)
     blocks = {"on the straight line": linear, "on the great circle, with linear length": spherical}
     for axes, (title, images) in zip(figure.subplots(2), blocks.items(), strict=True):
-        draw_grid(axes, images.swapaxes(0, 1).reshape(steps * pairs, -1), shape, steps)
+        draw_grid(axes, images.swapaxes(0, 1).reshape(steps * pairs, -1), shape, steps, row_labels=names)
         axes.set_title(title)
     return figure
 
