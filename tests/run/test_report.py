@@ -78,6 +78,7 @@ def test_the_page_shows_each_figure_and_setting(run):
     config = read_config(run)
     assert {field.name for field in fields(config)} <= set(page.texts)
     assert page.texts[page.texts.index("runs_dir") + 1] == str(config.runs_dir)
+    assert page.texts[page.texts.index("name") + 1] == run.name
     assert json.loads((run / "environment.json").read_text())["processor"] in page.texts
 
 

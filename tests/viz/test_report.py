@@ -61,10 +61,25 @@ def test_results_deviations_settings_and_environment_stand_on_the_page():
         ("compile", "true"),
         ("learning_rate", "0.001"),
         ("parameters", "1149972"),
-        ("git.commit", "abc"),
+        ("git commit", "abc"),
+        ("test KL", "6.5"),
+        ("test not finite", "none"),
         ("command", "vae-fn train"),
     } <= pairs
     assert {"A note.", "The curves."} <= set(texts)
+
+
+def test_keys_are_words_but_for_the_names_of_settings():
+    test = SUMMARY["test"] | {"se_noise": 0.01, "kl_by_dimension": [3.5, 3.0], "weighted_sum": 2}
+    texts = Page(report(summary={"steps": 10, "test": test})).texts
+    pairs = set(pairwise(texts))
+    words = {
+        ("test standard error from the noise", "0.01"),
+        ("test KL by dimension", "3.5 3"),
+        ("test weighted sum", "2"),
+    }
+    assert words <= pairs
+    assert [text for text in texts if "_" in text] == ["learning_rate"]
 
 
 def is_safe(page):

@@ -59,7 +59,7 @@ def draw_run(run: Path, config: TrainConfig, checkpoint: str, key: int, *, quiet
     write_atomic(folder / "deviations.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
     page = viz.report_html(
         f"Run {run.resolve().name}",
-        config=asdict(config),
+        config=asdict(config) | {"name": config.run_name},
         summary=summary,
         environment=environment,
         deviations=deviations,

@@ -1,7 +1,7 @@
 """The report of a run: one HTML page that needs nothing else."""
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -15,6 +15,17 @@ PROTOCOLS = {
     "dynamic": "Dynamic: each pixel's intensity is the probability that it was drawn white.",
     "fixed": "Fixed: the images were binarised once.",
 }
+
+WORDS = {
+    "elbo": "ELBO",
+    "kl": "KL",
+    "kl_by_dimension": "KL by dimension",
+    "se_noise": "standard error from the noise",
+    "nonfinite": "not finite",
+    "skipped": "skipped steps",
+    "vae_fn": "vae_fn",
+}
+"""What keys of summary and environment are called, where that is not the key with spaces."""
 
 
 class ReportFigure(NamedTuple):
@@ -58,8 +69,12 @@ def report_html(
         deviations=[(latent_name(row.dimension), *(signed(value, 3) for value in row[1:])) for row in deviations],
         figures=[_embedded(figure) for figure in figures],
         tables=[
-            (heading, list(_entries(table)))
-            for heading, table in (("Summary", summary), ("Settings", config), ("Environment", environment))
+            (heading, note, list(_entries(table, name)))
+            for heading, note, table, name in (
+                ("Summary", "Bounds in nats per image", summary, _in_words),
+                ("Settings", "As config.toml names them; `vae-fn train --help` explains each", config, str),
+                ("Environment", "", environment, _in_words),
+            )
             if table
         ],
     )
@@ -74,18 +89,22 @@ def _embedded(figure: ReportFigure) -> dict[str, str]:
     return {"name": figure.name, "title": figure.name.replace("_", " "), "caption": figure.caption, "data": data}
 
 
-def _entries(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The keys of a table, dotted where tables are nested, and their values as text."""
+def _entries(table: Mapping[str, Any], name: Callable[[str], str], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The names of the keys of a table, after those of the table where tables are nested, and their values as text."""
     for key, value in table.items():
         if isinstance(value, Mapping):
-            yield from _entries(value, f"{prefix}{key}.")
+            yield from _entries(value, name, f"{prefix}{name(key)} ")
         else:
-            yield f"{prefix}{key}", _text(value)
+            yield f"{prefix}{name(key)}", _text(value)
+
+
+def _in_words(key: str) -> str:
+    return WORDS.get(key, key.replace("_", " "))
 
 
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return " ".join(map(_text, value))
+        return " ".join(map(_text, value)) or "none"
     if isinstance(value, bool | None):
         return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else str(value)
