@@ -19,45 +19,45 @@ MISTAKES = [
     ("sample runs/a", "vae-fn sample: error: runs/a has no checkpoint yet: train it first, with --resume runs/a"),
     ("sample runs/a --cuont 3", "vae-fn sample: error: unknown option '--cuont'. Did you mean --count?"),
     ("sample runs/a 3", "vae-fn sample: error: unexpected argument '3'"),
-    ("sample runs/a --count 0", "vae-fn sample: error: count must be positive and at most 1000000, not 0"),
-    ("sample runs/a --count 10000000 --out x.npy", "vae-fn sample: error: count must be positive and at most 1000000"),
+    ("sample runs/a --count 0", "vae-fn sample: error: --count must be positive and at most 1000000, not 0"),
+    ("sample runs/a --count 10000000 --out x.npy", "vae-fn sample: error: --count must be positive and at most"),
     (
         "sample runs/a --count 2000",
-        "vae-fn sample: error: count must be at most 1024 in a picture, not 2000: use --out",
+        "vae-fn sample: error: --count must be at most 1024 in a picture, not 2000: use --out",
     ),
-    ("sample runs/a --key -1", "vae-fn sample: error: key must lie between 0 and 2^63 - 1, not -1"),
-    ("sample runs/a --device tpu", "vae-fn sample: error: device 'tpu' is unknown: use cpu, cuda"),
+    ("sample runs/a --key -1", "vae-fn sample: error: --key must lie between 0 and 2^63 - 1, not -1"),
+    ("sample runs/a --device tpu", "vae-fn sample: error: --device 'tpu' is unknown: use cpu, cuda"),
     (
         "sample runs/a --out x.jpg",
-        "vae-fn sample: error: out must end in .png or .svg or .npz or .npy, which says what",
+        "vae-fn sample: error: --out must end in .png or .svg or .npz or .npy, which says what",
     ),
-    ("sample runs/a --out .", "vae-fn sample: error: out must end in .png or .svg or .npz or .npy, which says what"),
-    ("sample runs/a --out folder.png", f"vae-fn sample: error: out {NO_PLACE} folder.png"),
-    ("sample runs/a --out no/x.png", f"vae-fn sample: error: out {NO_PLACE} no/x.png"),
-    ("sample runs/a --out circle.png", f"vae-fn sample: error: out {NO_PLACE} circle.png"),
-    ("sample runs/a --out astray.png", f"vae-fn sample: error: out {NO_PLACE} astray.png"),
-    ("sample runs/a --out pipe.npz", f"vae-fn sample: error: out {NO_PLACE} pipe.npz"),
-    (f"sample runs/a --out {'x' * 300}.png", f"vae-fn sample: error: out {NO_PLACE} xxx"),
+    ("sample runs/a --out .", "vae-fn sample: error: --out must end in .png or .svg or .npz or .npy, which says what"),
+    ("sample runs/a --out folder.png", f"vae-fn sample: error: --out {NO_PLACE} folder.png"),
+    ("sample runs/a --out no/x.png", f"vae-fn sample: error: --out {NO_PLACE} no/x.png"),
+    ("sample runs/a --out circle.png", f"vae-fn sample: error: --out {NO_PLACE} circle.png"),
+    ("sample runs/a --out astray.png", f"vae-fn sample: error: --out {NO_PLACE} astray.png"),
+    ("sample runs/a --out pipe.npz", f"vae-fn sample: error: --out {NO_PLACE} pipe.npz"),
+    (f"sample runs/a --out {'x' * 300}.png", f"vae-fn sample: error: --out {NO_PLACE} xxx"),
     (
         "sample runs/a --out images.npy",
-        "vae-fn sample: error: out must not be the file of the images, as images.npy is",
+        "vae-fn sample: error: --out must not be the file of the images, as images.npy is",
     ),
     ("sample runs/a --checkpoint ../x", "vae-fn sample: error: ../x is not in runs/a/checkpoints: give newest, best,"),
     ("sample runs/a --checkpoint best", "vae-fn sample: error: runs/a has no best checkpoint, which takes a run with"),
     ("reconstruct runs/a --split tset", "vae-fn reconstruct: error: --split takes one of test, train, all, not 'tset'"),
-    ("reconstruct runs/a --out x.npy", "vae-fn reconstruct: error: out must end in .png or .svg or .npz, which says"),
-    ("reconstruct runs/a --json no/x.json", f"vae-fn reconstruct: error: json {NO_PLACE} no/x.json"),
-    ("reconstruct runs/a --json runs/a/config.toml", "vae-fn reconstruct: error: json must not be a file of the run"),
-    ("encode runs/a --out x.csv", "vae-fn encode: error: out must end in .npz, which says what is written, not x.csv"),
+    ("reconstruct runs/a --out x.npy", "vae-fn reconstruct: error: --out must end in .png or .svg or .npz, which says"),
+    ("reconstruct runs/a --json no/x.json", f"vae-fn reconstruct: error: --json {NO_PLACE} no/x.json"),
+    ("reconstruct runs/a --json runs/a/config.toml", "vae-fn reconstruct: error: --json must not be a file of the run"),
+    ("encode runs/a --out x.csv", "vae-fn encode: error: --out must end in .npz, which says what is written, not x"),
     (
         "encode runs/a --data x.npz --out x.npz",
-        "vae-fn encode: error: out must not be the file of the images, as x.npz",
+        "vae-fn encode: error: --out must not be the file of the images, as x.npz",
     ),
     ("encode runs/a --binary", "vae-fn encode: error: unknown option '--binary'."),
     ("runs nowhere", "vae-fn runs: error: nowhere does not exist: train a model first, or give the folder that your"),
     ("runs images.npy", "vae-fn runs: error: images.npy is a file: give the folder that your runs are in"),
     ("runs runs/a", "vae-fn runs: error: runs/a is a run itself: give the folder that it is in, "),
-    ("runs --json runs/a/config.toml", "vae-fn runs: error: json must not be in the folder of a run"),
+    ("runs --json runs/a/config.toml", "vae-fn runs: error: --json must not be in the folder of a run"),
 ]
 
 
@@ -212,7 +212,7 @@ def test_a_failed_writing_leaves_the_old_file(run, tmp_path, monkeypatch, capsys
 def test_an_unwritable_folder_is_refused_before_the_work(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert main(["encode", str(run), "--out", str(tmp_path / "x.npz")]) == 2
-    assert f"out {NO_PLACE} {tmp_path}/x.npz" in capsys.readouterr().err
+    assert f"--out {NO_PLACE} {tmp_path}/x.npz" in capsys.readouterr().err
 
 
 def test_the_list_of_runs(run, tmp_path, capsys):

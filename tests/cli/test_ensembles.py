@@ -132,21 +132,21 @@ def test_members_have_all_the_files_that_may_be_open(blobs):
 
 EXCLUDE = "exclude each other: leave out one of them."
 MISTAKES = [
-    ("train --keys 0", "keys is how many members to train, 1 to 1000, not 0"),
-    ("train --keys 9999999999", "keys is how many members to train, 1 to 1000, not 9999999999"),
+    ("train --keys 0", "--keys is how many members to train, 1 to 1000, not 0"),
+    ("train --keys 9999999999", "--keys is how many members to train, 1 to 1000, not 9999999999"),
     ("train --keys 1.5", "--keys takes a whole number, not '1.5'."),
-    ("train --betas 1,2,1", "betas has 1 more than once: give each value once"),
-    ("train --learning-rates fast", "learning_rates are numbers with commas between, not 'fast'"),
-    ("train --betas 1,-2", "beta must be 0 or more and finite, not -2.0"),
+    ("train --betas 1,2,1", "--betas has 1 more than once: give each value once"),
+    ("train --learning-rates fast", "--learning-rates are numbers with commas between, not 'fast'"),
+    ("train --betas 1,-2", "--beta must be 0 or more and finite, not -2.0"),
     ("train --beta 2 --betas 1,2", f"--beta and --betas {EXCLUDE}"),
     ("train --learning-rate=1 --learning-rates 1,2", f"--learning-rate and --learning-rates {EXCLUDE}"),
-    ("train --resume runs/done --keys 2", "resume goes on with the members that there are: leave keys out"),
-    ("train --print-config --keys 2", "print_config shows the settings of one run: leave keys out"),
+    ("train --resume runs/done --keys 2", "--resume goes on with the members that there are: leave --keys out"),
+    ("train --print-config --keys 2", "--print-config shows the settings of one run: leave --keys out"),
     ("train --keys 2 --keep-last 1", TOO_FEW_KEPT),
     *(
         (
             f"train --resume runs/done --json runs/done/{name}",
-            f"json must not be a file of the run itself, as runs/done/{name} is: give another path",
+            f"--json must not be a file of the run itself, as runs/done/{name} is: give another path",
         )
         for name in ("ensemble.json", "curves.png", "curves.svg")
     ),

@@ -34,14 +34,14 @@ MISTAKES = [
     ("figures runs/a", "runs/a has no checkpoint yet: train it first, with --resume runs/a"),
     ("figures runs/a --checkpoint best", "runs/a has no best checkpoint, which takes a run with --held-out"),
     ("figures runs/a --checkpoint ../x", "../x is not in runs/a/checkpoints: give newest, best, or the name of a file"),
-    ("figures runs/a --device tpu", "device 'tpu' is unknown: use cpu, cuda"),
+    ("figures runs/a --device tpu", "--device 'tpu' is unknown: use cpu, cuda"),
     (
         "figures runs/a --json no/x.json",
-        "json must be a file in an existing folder that you may write to, not no/x.jso",
+        "--json must be a file in an existing folder that you may write to, not no/x.jso",
     ),
-    ("figures runs/a --json runs/a/config.toml", "json must not be a file of the run itself"),
+    ("figures runs/a --json runs/a/config.toml", "--json must not be a file of the run itself"),
     ("figures runs/a --out x", "unknown option '--out'."),
-    ("figures runs/a --key -1", "key must lie between 0 and 2^63 - 1, not -1"),
+    ("figures runs/a --key -1", "--key must lie between 0 and 2^63 - 1, not -1"),
 ]
 
 

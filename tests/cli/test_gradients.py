@@ -125,16 +125,16 @@ MISTAKES = {
     "use pathwise, rloo or another of E f",
     "--problem rainforth --dim 2 --estimators rloo --samples 1,2": "rloo with K = 1: it compares samples with each "
     "other: use --samples 2 or more",
-    "--problem rainforth --samples 0": "samples are numbers from 1 to 65536 with commas between, not '0'",
-    "--problem rainforth --draws 3": "draws must be two or more of each of the 32 data: use --draws 64 or more",
-    "--problem rainforth --key -1": "key must lie between 0 and 2^63 - 1, not -1",
-    "--problem rainforth --data 0": "data must be positive, not 0",
+    "--problem rainforth --samples 0": "--samples are numbers from 1 to 65536 with commas between, not '0'",
+    "--problem rainforth --draws 3": "--draws must be two or more of each of the 32 data: use --draws 64 or more",
+    "--problem rainforth --key -1": "--key must lie between 0 and 2^63 - 1, not -1",
+    "--problem rainforth --data 0": "--data must be positive, not 0",
     "--problem rainforth --run x": "a run and a published problem exclude each other: leave out --problem or --run.",
-    "--problem rainforth --along": "checkpoint and along are of a run: give it by --run RUN",
+    "--problem rainforth --along": "--checkpoint and --along are of a run: give it by --run RUN",
     "--run nowhere": "nowhere does not exist. Give a run's folder.",
-    "--problem rainforth --csv nowhere/x": "csv must be a file in an existing folder that you may write to, not "
+    "--problem rainforth --csv nowhere/x": "--csv must be a file in an existing folder that you may write to, not "
     "nowhere/x",
-    "--problem rainforth --figures mine.py/x": "figures must be a folder that can be made, not mine.py/x (Not a "
+    "--problem rainforth --figures mine.py/x": "--figures must be a folder that can be made, not mine.py/x (Not a "
     "directory)",
     "--problem rainforth --estimators dreg --estimator mine.py:odd": "mine.py:odd says that it is unbiased for 'the "
     "moon', which nothing can be held against: say 'the ELBO' or 'the K-sample bound', or 'nothing: ' and the reason",

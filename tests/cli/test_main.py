@@ -95,7 +95,7 @@ def test_debug_shows_the_traceback_of_a_mistake(args):
     done = interpret(f"from vae_fn.cli.main import main; raise SystemExit(main({args.split()}))")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
-    assert done.stderr.endswith("ConfigError: key must be 0 or more and finite, not -1\n")
+    assert done.stderr.endswith("ConfigError: --key must be 0 or more and finite, not -1\n")
     with pytest.raises(UsageError):
         main(["--debug", "trian"])
 

@@ -28,11 +28,11 @@ MISTAKES = [
     ),
     (
         "train --classes 3",
-        "vae-fn train: error: classes does nothing with normal latents: use --latent-family categorical",
+        "vae-fn train: error: --classes does nothing with normal latents: use --latent-family categorical",
     ),
     (
         "train bernoulli-200 --free-bits 1",
-        "vae-fn train: error: free_bits is there for normal latents, not for bernoulli ones: use --free-bits 0",
+        "vae-fn train: error: --free-bits is there for normal latents, not for bernoulli ones: use --free-bits 0",
     ),
     ("train --preset quick", "vae-fn train: error: a preset has no --: it comes first, as in `vae-fn train tutorial`."),
     ("train --epoch 3", "vae-fn train: error: unknown option '--epoch'. Did you mean --epochs?"),
@@ -72,47 +72,47 @@ MISTAKES = [
     ("train --key 3 quick", "vae-fn train: error: unexpected argument 'quick': it belongs to no option, see --help."),
     ("train --compile 3", "vae-fn train: error: unexpected argument '3': it belongs to no option, see --help."),
     ("train --compile=false", "vae-fn train: error: --compile is a switch and takes no value, see --help."),
-    ("train --epochs 0", "vae-fn train: error: epochs must be positive and finite, not 0"),
-    ("train --epochs -5", "vae-fn train: error: epochs must be positive and finite, not -5"),
+    ("train --epochs 0", "vae-fn train: error: --epochs must be positive and finite, not 0"),
+    ("train --epochs -5", "vae-fn train: error: --epochs must be positive and finite, not -5"),
     (
         "train --epochs 99999999999999999999",
-        "vae-fn train: error: epochs must fit into 64 bits, not 99999999999999999999",
+        "vae-fn train: error: --epochs must fit into 64 bits, not 99999999999999999999",
     ),
-    ("train --batch-size 0", "vae-fn train: error: batch_size must be positive and finite, not 0"),
-    ("train --learning-rate 0", "vae-fn train: error: learning_rate must be positive and finite, not 0.0"),
-    ("train --learning-rate nan", "vae-fn train: error: learning_rate must be positive and finite, not nan"),
-    ("train --learning-rate -1e-3", "vae-fn train: error: learning_rate must be positive and finite, not -0.001"),
-    ("train --learning-rate 1e31", "vae-fn train: error: learning_rate must be at most 1e+30, not 1e+31"),
-    ("train --learning-rate 1e400", "vae-fn train: error: learning_rate must be positive and finite, not inf"),
+    ("train --batch-size 0", "vae-fn train: error: --batch-size must be positive and finite, not 0"),
+    ("train --learning-rate 0", "vae-fn train: error: --learning-rate must be positive and finite, not 0.0"),
+    ("train --learning-rate nan", "vae-fn train: error: --learning-rate must be positive and finite, not nan"),
+    ("train --learning-rate -1e-3", "vae-fn train: error: --learning-rate must be positive and finite, not -0.001"),
+    ("train --learning-rate 1e31", "vae-fn train: error: --learning-rate must be at most 1e+30, not 1e+31"),
+    ("train --learning-rate 1e400", "vae-fn train: error: --learning-rate must be positive and finite, not inf"),
     (
         "train --weight-decay 1000",
-        "vae-fn train: error: weight_decay times learning_rate must be below 1, or each step overshoots zero: "
+        "vae-fn train: error: --weight-decay times --learning-rate must be below 1, or each step overshoots zero: "
         "lower one of them",
     ),
-    ("train --beta inf", "vae-fn train: error: beta must be 0 or more and finite, not inf"),
-    ("train --beta -1", "vae-fn train: error: beta must be 0 or more and finite, not -1.0"),
+    ("train --beta inf", "vae-fn train: error: --beta must be 0 or more and finite, not inf"),
+    ("train --beta -1", "vae-fn train: error: --beta must be 0 or more and finite, not -1.0"),
     (
         "train --beta 0 --kl-warmup 5",
-        "vae-fn train: error: with beta 0 there is no KL term for kl_warmup or free_bits to act on: use a "
+        "vae-fn train: error: with beta 0 there is no KL term for --kl-warmup or --free-bits to act on: use a "
         "positive --beta",
     ),
     (
         "train --hidden 12",
-        "vae-fn train: error: hidden must be a positive multiple of 8 (the last hidden layer is hidden/8 wide), "
+        "vae-fn train: error: --hidden must be a positive multiple of 8 (the last hidden layer is hidden/8 wide), "
         "at most 65536, not 12",
     ),
     (
         "train --hidden 65544",
-        "vae-fn train: error: hidden must be a positive multiple of 8 (the last hidden layer is hidden/8 wide), "
+        "vae-fn train: error: --hidden must be a positive multiple of 8 (the last hidden layer is hidden/8 wide), "
         "at most 65536, not 65544",
     ),
-    ("train --latents 65537", "vae-fn train: error: latents must be at most 65536, not 65537"),
-    ("train --samples 100000000", "vae-fn train: error: samples must be at most 65536, not 100000000"),
-    ("train --held-out -1", "vae-fn train: error: held_out must be 0 or more and finite, not -1"),
-    ("train --keep-last 0", "vae-fn train: error: keep_last must be positive and finite, not 0"),
-    ("train --checkpoint-every -1", "vae-fn train: error: checkpoint_every must be 0 or more and finite, not -1"),
-    ("train --key -1", "vae-fn train: error: key must be 0 or more and finite, not -1"),
-    ("train --microbatch -1", "vae-fn train: error: microbatch must be 0 or more and finite, not -1"),
+    ("train --latents 65537", "vae-fn train: error: --latents must be at most 65536, not 65537"),
+    ("train --samples 100000000", "vae-fn train: error: --samples must be at most 65536, not 100000000"),
+    ("train --held-out -1", "vae-fn train: error: --held-out must be 0 or more and finite, not -1"),
+    ("train --keep-last 0", "vae-fn train: error: --keep-last must be positive and finite, not 0"),
+    ("train --checkpoint-every -1", "vae-fn train: error: --checkpoint-every must be 0 or more and finite, not -1"),
+    ("train --key -1", "vae-fn train: error: --key must be 0 or more and finite, not -1"),
+    ("train --microbatch -1", "vae-fn train: error: --microbatch must be 0 or more and finite, not -1"),
     (
         "train bernoulli-200 --estimator nvil --microbatch 25",
         "vae-fn train: error: the nvil estimator learns from whole batches: use --microbatch 0 and, to save memory, a "
@@ -120,29 +120,29 @@ MISTAKES = [
     ),
     (
         "train --warmup-steps 10",
-        "vae-fn train: error: warmup_steps does nothing with a constant schedule: use --schedule warmup-cosine",
+        "vae-fn train: error: --warmup-steps does nothing with a constant schedule: use --schedule warmup-cosine",
     ),
     (
         "train --estimator stl --free-bits 0.1",
-        "vae-fn train: error: free_bits needs the KL in closed form: use --estimator pathwise",
+        "vae-fn train: error: --free-bits needs the KL in closed form: use --estimator pathwise",
     ),
     (
         "train --estimator dreg --binarise dynamic --beta 2",
-        "vae-fn train: error: beta and kl_warmup have no meaning in the dreg bound: use --beta 1 --kl-warmup 0",
+        "vae-fn train: error: --beta and --kl-warmup have no meaning in the dreg bound: use --beta 1 --kl-warmup 0",
     ),
-    ("train --device tpu", "vae-fn train: error: device 'tpu' is unknown: use cpu, cuda, cuda:1, mps or xpu"),
-    ("train --device cuda:", "vae-fn train: error: device 'cuda:' is unknown: use cpu, cuda, cuda:1, mps or xpu"),
+    ("train --device tpu", "vae-fn train: error: --device 'tpu' is unknown: use cpu, cuda, cuda:1, mps or xpu"),
+    ("train --device cuda:", "vae-fn train: error: --device 'cuda:' is unknown: use cpu, cuda, cuda:1, mps or xpu"),
     (
         "train --name ../x",
-        "vae-fn train: error: name '../x' cannot name a run: use at most 100 letters, digits and . _ + = , - with "
+        "vae-fn train: error: --name '../x' cannot name a run: use at most 100 letters, digits and . _ + = , - with "
         "a letter or digit first; the folder to put it in is --runs-dir",
     ),
     (
         "train --name=",
-        "vae-fn train: error: name '' cannot name a run: use at most 100 letters, digits and . _ + = , - with a "
+        "vae-fn train: error: --name '' cannot name a run: use at most 100 letters, digits and . _ + = , - with a "
         "letter or digit first; the folder to put it in is --runs-dir",
     ),
-    ("train --data=", "vae-fn train: error: data must be a path of printable characters, not ''"),
+    ("train --data=", "vae-fn train: error: --data must be a path of printable characters, not ''"),
     (
         "train --estimator iwae",
         "vae-fn train: error: an importance-sampled bound (iwae) of grey pixels under a Bernoulli means nothing: "
@@ -152,10 +152,10 @@ MISTAKES = [
         "train --estimator rloo",
         "vae-fn train: error: the rloo estimator compares each sample with the others: use --samples 2 or more",
     ),
-    ("train --exact", "vae-fn train: error: exact says how to resume: give the run by --resume RUN"),
+    ("train --exact", "vae-fn train: error: --exact says how to resume: give the run by --resume RUN"),
     (
         "train --json no/x.json",
-        "vae-fn train: error: json must be a file in an existing folder that you may write to, not no/x.json",
+        "vae-fn train: error: --json must be a file in an existing folder that you may write to, not no/x.json",
     ),
     ("train --resume", "vae-fn train: error: --resume needs a value: a path."),
     ("train --config", "vae-fn train: error: --config needs a value: a path."),
@@ -171,17 +171,17 @@ MISTAKES = [
     ("evaluate .", "vae-fn evaluate: error: . has no config.toml, so it is not a run. Give a run's folder."),
     ("evaluate a b", "vae-fn evaluate: error: unexpected argument 'b': it belongs to no option, see --help."),
     ("evaluate --drows 3 a", "vae-fn evaluate: error: unknown option '--drows'. Did you mean --draws?"),
-    ("evaluate a --draws 0", "vae-fn evaluate: error: draws must be positive and at most 65536, not 0"),
+    ("evaluate a --draws 0", "vae-fn evaluate: error: --draws must be positive and at most 65536, not 0"),
     ("evaluate a --draws x", "vae-fn evaluate: error: --draws takes a whole number, not 'x'."),
-    ("evaluate a --key -1", "vae-fn evaluate: error: key must lie between 0 and 2^63 - 1, not -1"),
+    ("evaluate a --key -1", "vae-fn evaluate: error: --key must lie between 0 and 2^63 - 1, not -1"),
     (
         "evaluate a --key 9223372036854775808",
-        "vae-fn evaluate: error: key must lie between 0 and 2^63 - 1, not 9223372036854775808",
+        "vae-fn evaluate: error: --key must lie between 0 and 2^63 - 1, not 9223372036854775808",
     ),
     ("evaluate a --json", "vae-fn evaluate: error: --json needs a value: a path."),
     (
         "evaluate a --json no/x.json",
-        "vae-fn evaluate: error: json must be a file in an existing folder that you may write to, not no/x.json",
+        "vae-fn evaluate: error: --json must be a file in an existing folder that you may write to, not no/x.json",
     ),
 ]
 """What needs no set-up, in an empty folder."""

@@ -169,18 +169,18 @@ MISTAKES = [
     (
         None,
         "blobs.npy --held-out 400",
-        "vae-fn train: error: held_out must leave a training image of the 400 that {here}/blobs.npy has: use "
+        "vae-fn train: error: --held-out must leave a training image of the 400 that {here}/blobs.npy has: use "
         "--held-out 33 or another number below 400",
     ),
     (
         None,
         "blobs.npy --batch-size 401",
-        "vae-fn train: error: batch_size 401 is larger than the training set: use at most 400",
+        "vae-fn train: error: --batch-size 401 is larger than the training set: use at most 400",
     ),
     (
         None,
         "blobs.npy --held-out 300",
-        "vae-fn train: error: batch_size 128 is larger than the training set: use at most 100",
+        "vae-fn train: error: --batch-size 128 is larger than the training set: use at most 100",
     ),
     (
         None,

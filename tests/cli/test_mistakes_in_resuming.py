@@ -55,6 +55,12 @@ MISTAKES = [
     ),
     (
         None,
+        "train --resume runs/stopped --skip-nonfinite",
+        "vae-fn train: error: --skip-nonfinite is off in runs/stopped and on here: a resumed run keeps its settings; "
+        "leave --skip-nonfinite out, or start a new run under another --name",
+    ),
+    (
+        None,
         "train --resume runs/stopped --epcohs 3",
         "vae-fn train: error: unknown option '--epcohs'. Did you mean --epochs?",
     ),
@@ -81,12 +87,12 @@ MISTAKES = [
     (
         None,
         "train --exact",
-        "vae-fn train: error: exact says how to resume: give the run by --resume RUN",
+        "vae-fn train: error: --exact says how to resume: give the run by --resume RUN",
     ),
     (
         None,
         "train --resume runs/stopped --overwrite",
-        "vae-fn train: error: resume goes on with a run and overwrite deletes it: use one of them",
+        "vae-fn train: error: --resume goes on with a run and --overwrite deletes it: use one of them",
     ),
     (
         None,
@@ -96,13 +102,13 @@ MISTAKES = [
     (
         None,
         "train --resume runs/stopped --json runs/stopped/metrics.jsonl",
-        "vae-fn train: error: json must not be a file of the run itself, as runs/stopped/metrics.jsonl is: give "
+        "vae-fn train: error: --json must not be a file of the run itself, as runs/stopped/metrics.jsonl is: give "
         "another path",
     ),
     (
         None,
         "train --resume runs/stopped/checkpoints/step-000000020.safetensors --json runs/stopped/metrics.jsonl",
-        "vae-fn train: error: json must not be a file of the run itself, as runs/stopped/metrics.jsonl is: give "
+        "vae-fn train: error: --json must not be a file of the run itself, as runs/stopped/metrics.jsonl is: give "
         "another path",
     ),
     (

@@ -49,17 +49,17 @@ MISTAKES = [
     (
         None,
         "train --no-compile --data blobs.npy --json no/out.json",
-        "vae-fn train: error: json must be a file in an existing folder that you may write to, not no/out.json",
+        "vae-fn train: error: --json must be a file in an existing folder that you may write to, not no/out.json",
     ),
     (
         None,
         "train --no-compile --data blobs.npy --json .",
-        "vae-fn train: error: json must be a file in an existing folder that you may write to, not .",
+        "vae-fn train: error: --json must be a file in an existing folder that you may write to, not .",
     ),
     (
         None,
         "train --no-compile --name done --overwrite --json runs/done/summary.json",
-        "vae-fn train: error: json must not be a file of the run itself, as runs/done/summary.json is: give "
+        "vae-fn train: error: --json must not be a file of the run itself, as runs/done/summary.json is: give "
         "another path",
     ),
     (
@@ -96,12 +96,12 @@ MISTAKES = [
     (
         None,
         "evaluate runs/done --device gpu",
-        "vae-fn evaluate: error: device 'gpu' is unknown: use cpu, cuda, cuda:1, mps or xpu",
+        "vae-fn evaluate: error: --device 'gpu' is unknown: use cpu, cuda, cuda:1, mps or xpu",
     ),
     (
         None,
         "evaluate runs/done --json runs/done/summary.json",
-        "vae-fn evaluate: error: json must not be a file of the run itself, as runs/done/summary.json is: give "
+        "vae-fn evaluate: error: --json must not be a file of the run itself, as runs/done/summary.json is: give "
         "another path",
     ),
     (
@@ -171,7 +171,7 @@ def test_a_run_that_another_process_writes_is_one_line(command, here, capsys):
 )
 def test_a_device_that_is_not_there_is_one_line(command, here, capsys):
     name = command.partition(" ")[0]
-    line = f"vae-fn {name}: error: device 'cuda:99' cannot be used here (...): use another --device, such as cpu"
+    line = f"vae-fn {name}: error: --device 'cuda:99' cannot be used here (...): use another --device, such as cpu"
     check_mistake(main, f"{command} --device cuda:99", line, here, capsys)
 
 

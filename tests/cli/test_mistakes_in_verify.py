@@ -109,7 +109,7 @@ MISTAKES = [
     ("mine.py:q --args", "--args needs a value: a text."),
     ("mine.py:q --args mine.py", "--args takes MODULE:OBJECT, such as my_file.py:my_estimator, not 'mine.py'"),
     ("mine.py:q mine.py:p", "unexpected argument 'mine.py:p': it belongs to no option, see --help."),
-    ("mine.py:q --json no/x.json", "json must be a file in an existing folder that you may write to, not no/x.json"),
+    ("mine.py:q --json no/x.json", "--json must be a file in an existing folder that you may write to, not no/x.json"),
     (
         "mine.py:number",
         "mine.py:number is an object of type int: give an estimator, a distribution, an optimizer, a step or a "

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 
 from tests.run.test_config import configs
 from vae_fn.cli.main import main
-from vae_fn.cli.parse import value_of
+from vae_fn.cli.parse import parse, value_of
+from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import PRESETS, TrainConfig, from_toml
 
 
@@ -92,3 +93,32 @@ def test_default_preset_and_spellings(args, expected):
 )
 def test_value_of(args, value):
     assert value_of("--a", args.split()) == value
+
+
+@dataclasses.dataclass(frozen=True)
+class Refused:
+    """Options that are refused in the words of `refusal`."""
+
+    refusal: str = ""
+    keys: int = 0
+    batch_size: int = 0
+
+    def __post_init__(self):
+        if self.refusal:
+            raise ConfigError(self.refusal)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "line"),
+    [
+        ("keys and batch_size must be positive", "--keys and --batch-size must be positive"),
+        ("too few for a batch_size: add keys", "too few for a --batch-size: add keys"),
+        ("keys must not be runs/batch_size or batch_size.npy", "--keys must not be runs/batch_size or batch_size.npy"),
+        ("keys go with --batch-size", "--keys go with --batch-size"),
+        ("key_words and other names are left", "key_words and other names are left"),
+    ],
+)
+def test_a_refusal_names_options_as_they_are_typed(refusal, line):
+    with pytest.raises(ConfigError) as caught:
+        parse(Refused, ["--refusal", refusal], prog="mine")
+    assert str(caught.value) == line

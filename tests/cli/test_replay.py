@@ -81,10 +81,10 @@ def test_mistakes_are_one_line(run, tmp_path, capsys):
     whole = path.read_bytes()
     mistakes = [
         ([run, "--step", "5"], "no case of step 5: use --step 2"),
-        ([run, "--step", "0"], "step must be positive, not 0"),
+        ([run, "--step", "0"], "--step must be positive, not 0"),
         ([run, "--device", "cuda:99"], "use another --device"),
-        ([run, "--device", "toaster"], "device 'toaster' is unknown"),
-        ([run, "--json", tmp_path / "no" / "x.json"], "json must be a file in an existing folder"),
+        ([run, "--device", "toaster"], "--device 'toaster' is unknown"),
+        ([run, "--json", tmp_path / "no" / "x.json"], "--json must be a file in an existing folder"),
         ([tmp_path / "smal"], "Did you mean"),
         ([], "missing argument: RUN"),
     ]

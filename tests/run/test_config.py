@@ -193,7 +193,7 @@ nan, inf = float("nan"), float("inf")
         ),
         ({"estimator": "stl", "free_bits": 0.1}, "free_bits needs the KL in closed form"),
         ({"warmup_steps": 10}, "warmup_steps does nothing with a constant schedule"),
-        *(({"device": value}, f"device {value!r} is unknown") for value in ("", "gpu", "cuda:", "cpu:x", "cuda:0 ")),
+        *(({"device": value}, f"--device {value!r} is unknown") for value in ("", "gpu", "cuda:", "cpu:x", "cuda:0 ")),
         *(
             ({"name": value}, f"name {value!r} cannot name a run")
             for value in (

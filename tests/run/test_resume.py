@@ -14,10 +14,10 @@ from vae_fn.run import recorder as recorder_module
 from vae_fn.run import resume as module
 from vae_fn.run.checkpoints import BEST, checkpoints, read_record
 from vae_fn.run.checks import ConfigError
-from vae_fn.run.config import to_toml
+from vae_fn.run.config import TrainConfig, to_toml
 from vae_fn.run.folder import RunError, hold, read_config, write_atomic
 from vae_fn.run.interrupts import Interrupted
-from vae_fn.run.resume import resume
+from vae_fn.run.resume import check_settings, resume
 from vae_fn.run.train import train
 
 pytestmark = pytest.mark.usefixtures("same_checkout")
@@ -38,6 +38,11 @@ def stopped(images, tmp_path, stop_at):
     assert stop.value.signal == signal.SIGTERM
     stop_at(None)
     return tmp_path / "stopped" / "small", config
+
+
+def test_a_name_that_was_not_given_is_no_none(tmp_path):
+    with pytest.raises(ConfigError, match=r"--name is not given in .* and mine here: a resumed run keeps its settings"):
+        check_settings(tmp_path, TrainConfig(), TrainConfig(name="mine"))
 
 
 ALGORITHMS = {

@@ -42,7 +42,7 @@ def check_file(option: str, path: Path | None, run: Path | None) -> None:
         return
     _check_writable(option, path)
     if run is not None and _is_of_run(path.resolve(), run.resolve()):
-        raise ConfigError(f"{option} must not be a file of the run itself, as {path} is: give another path")
+        raise ConfigError(f"--{option} must not be a file of the run itself, as {path} is: give another path")
 
 
 def check_ending(out: Path | None, endings: Sequence[str]) -> None:
@@ -52,7 +52,7 @@ def check_ending(out: Path | None, endings: Sequence[str]) -> None:
         ConfigError: It ends otherwise.
     """
     if out is not None and out.suffix.lower() not in endings:
-        raise ConfigError(f"out must end in {' or '.join(endings)}, which says what is written, not {out}")
+        raise ConfigError(f"--out must end in {' or '.join(endings)}, which says what is written, not {out}")
 
 
 def place(out: Path | None, default: Path, data: str) -> Path:
@@ -71,7 +71,7 @@ def place(out: Path | None, default: Path, data: str) -> Path:
     path = out or default
     _check_writable("out", path)
     if path.resolve() == Path(os.path.expanduser(data)).resolve():
-        raise ConfigError(f"out must not be the file of the images, as {path} is: give another path")
+        raise ConfigError(f"--out must not be the file of the images, as {path} is: give another path")
     return path
 
 
@@ -126,4 +126,4 @@ def _check_writable(option: str, path: Path) -> None:
     except (OSError, RuntimeError):  # a name that is too long, a circle of links
         writable = False
     if not writable:
-        raise ConfigError(f"{option} must be a file in an existing folder that you may write to, not {path}")
+        raise ConfigError(f"--{option} must be a file in an existing folder that you may write to, not {path}")

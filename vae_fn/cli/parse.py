@@ -60,7 +60,9 @@ def parse(
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise _user_error(stop) or _usage_error(box.getvalue(), settings, args) from None
+        if fault := _user_error(stop):
+            raise type(fault)(_as_typed(str(fault), options)) from fault
+        raise _usage_error(box.getvalue(), settings, args) from None
     for arg in unknown:
         if arg.startswith("-"):
             _check_option(arg, options)
@@ -104,6 +106,16 @@ def _user_error(stop: BaseException) -> UserError | None:
     while fault is not None and not isinstance(fault, UserError):
         fault = fault.__context__
     return fault
+
+
+def _as_typed(refusal: str, options: Iterable[str]) -> str:
+    """A refusal with `batch_size` as `--batch-size`: where it begins, and wherever the name cannot be another word."""
+    typed = {option.removeprefix("--").replace("-", "_"): option for option in options}
+
+    def name(found: re.Match[str]) -> str:
+        return re.sub(r"\w+", lambda word: typed.get(word[0], word[0]), found[0])
+
+    return re.sub(r"^\w+(?: (?:and|times) \w+)*|(?<![\w/.-])[a-z]+(?:_[a-z]+)+(?![\w/.])", name, refusal)
 
 
 def _usage_error(box: str, settings: type, args: Sequence[str]) -> UsageError:

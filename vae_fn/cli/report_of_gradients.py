@@ -33,7 +33,7 @@ def make_folder(folder: Path | None) -> None:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
-        raise ConfigError(f"figures must be a folder that can be made, not {folder} ({fault.strerror})") from fault
+        raise ConfigError(f"--figures must be a folder that can be made, not {folder} ({fault.strerror})") from fault
 
 
 def write(options: Any, results: Sequence[Result]) -> None:

@@ -40,7 +40,7 @@ class RunsOptions:
     def __post_init__(self) -> None:
         check_json(self.json, None)
         if self.json is not None and (self.json.parent / "config.toml").exists():
-            raise ConfigError(f"json must not be in the folder of a run, as {self.json} is: give another path")
+            raise ConfigError(f"--json must not be in the folder of a run, as {self.json} is: give another path")
 
 
 def main(args: Sequence[str]) -> None:

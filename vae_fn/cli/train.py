@@ -54,16 +54,17 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         if self.resume is None and self.exact:
-            raise ConfigError("exact says how to resume: give the run by --resume RUN")
+            raise ConfigError("--exact says how to resume: give the run by --resume RUN")
         if self.resume is not None and self.overwrite:
-            raise ConfigError("resume goes on with a run and overwrite deletes it: use one of them")
+            raise ConfigError("--resume goes on with a run and --overwrite deletes it: use one of them")
         if self.resume is not None and self.config is not None:
             raise ConfigError("a resumed run has its own settings: use --resume without --config")
-        for option in ("keys", "betas", "learning_rates"):
-            if self.resume is not None and getattr(self, option) is not None:
-                raise ConfigError(f"resume goes on with the members that there are: leave {option} out")
-            if self.print_config and getattr(self, option) is not None:
-                raise ConfigError(f"print_config shows the settings of one run: leave {option} out")
+        several = {"--keys": self.keys, "--betas": self.betas, "--learning-rates": self.learning_rates}
+        for option in (option for option, given in several.items() if given is not None):
+            if self.resume is not None:
+                raise ConfigError(f"--resume goes on with the members that there are: leave {option} out")
+            if self.print_config:
+                raise ConfigError(f"--print-config shows the settings of one run: leave {option} out")
         check_json(self.json, self._folder())
 
     @property

@@ -218,12 +218,12 @@ def _with_free_bits(free_bits: float) -> Pose:
 def _check_sizes(config: TrainConfig, images: int) -> None:
     if config.held_out >= images:
         raise ConfigError(
-            f"held_out must leave a training image of the {images} that {config.data} has: "
+            f"--held-out must leave a training image of the {images} that {config.data} has: "
             f"use --held-out {images // 12} or another number below {images}"
         )
     if config.batch_size > images - config.held_out:
         raise ConfigError(
-            f"batch_size {config.batch_size} is larger than the training set: use at most {images - config.held_out}"
+            f"--batch-size {config.batch_size} is larger than the training set: use at most {images - config.held_out}"
         )
 
 

@@ -65,7 +65,7 @@ def check_places(config: Any) -> None:
         if not (text := str(getattr(config, place))).isprintable() or not text:
             raise ConfigError(f"{place} must be a path of printable characters, not {text!r}")
     if not re.fullmatch(r"cpu|(cuda|mps|xpu)(:\d{1,3})?", config.device, re.ASCII):
-        raise ConfigError(f"device {config.device!r} is unknown: use cpu, cuda, cuda:1, mps or xpu")
+        raise ConfigError(f"--device {config.device!r} is unknown: use cpu, cuda, cuda:1, mps or xpu")
 
 
 def check_latents(config: Any) -> None:

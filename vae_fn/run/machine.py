@@ -21,7 +21,7 @@ def check_device(config: TrainConfig) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"device {config.device!r} cannot be used here ({reason}): use another --device, such as cpu"
+            f"--device {config.device!r} cannot be used here ({reason}): use another --device, such as cpu"
         ) from error
 
 

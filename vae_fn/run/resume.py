@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from vae_fn import random, tree
 from vae_fn.run.assemble import Parts, assemble
@@ -109,10 +110,18 @@ def check_settings(run: Path, old: TrainConfig, new: TrainConfig) -> None:
         longer = field.name == "epochs" and now > before and new.schedule == "constant"
         if before != now and field.name not in FREE and not longer:
             option = "--" + field.name.replace("_", "-")
+            before, now = (_shown(getattr(config, field.name)) for config in (old, new))
             raise ConfigError(
                 f"{option} is {before} in {run} and {now} here: a resumed run keeps its settings; "
                 f"leave {option} out, or start a new run under another --name"
             )
+
+
+def _shown(value: Any) -> str:
+    """A setting in words: a name that is not given and a switch have no value on the command line."""
+    if isinstance(value, bool | None):
+        return {True: "on", False: "off", None: "not given"}[value]
+    return str(value)
 
 
 def _differences(run: Path, then: Record, now: Record) -> str:
