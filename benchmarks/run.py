@@ -2,7 +2,7 @@
 
 The share of a part is its time within the training loop; the evaluation that gives a run its result, after the loop, is
 stated by itself. `over_steps` is the time of the loop from the second epoch on, its last row and checkpoint included,
-over that of its steps alone, each taken to last as long as the median step does.
+over that of its steps alone: the sum of their times, as a machine that changes its mode within a run has no typical one.
 
     .venv/bin/python benchmarks/run.py
 
@@ -42,7 +42,7 @@ sitting.advancing = spied
 """
 
 OVERHEAD = """
-import json, resource, statistics, sys, time
+import json, resource, sys, time
 from vae_fn.run import recorder, sitting
 spent = dict.fromkeys(("rows", "evaluation", "tensorboard", "checkpoints", "loop", "result"), 0.0)
 ends = {}
@@ -73,8 +73,7 @@ def advancing(members):
 sitting.advancing = advancing
 def over_steps(per_epoch, end):
     later = [call for call in calls if call[0] >= per_epoch]
-    lengths = [(done - start) / count for _, count, start, done in later for _ in range(count)]
-    return (end - later[0][2]) / (len(lengths) * statistics.median(lengths)) if later else None
+    return (end - later[0][2]) / sum(done - start for *_, start, done in later) if later else None
 import atexit
 def report():
     usage = resource.getrusage(resource.RUSAGE_SELF)
