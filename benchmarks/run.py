@@ -2,7 +2,7 @@
 
 The share of a part is its time within the training loop; the evaluation that gives a run its result, after the loop, is
 stated by itself. `over_steps` is the time of the loop from the second epoch on, its last row and checkpoint included,
-over that of its steps alone: the sum of their times, as a machine that changes its mode within a run has no typical one.
+over that of its steps alone: the sum of their times, as a machine that changes its mode in a run has no typical one.
 
     .venv/bin/python benchmarks/run.py
 
