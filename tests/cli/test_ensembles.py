@@ -62,6 +62,12 @@ def test_mean_and_spread_are_shown_again_by_the_list_of_runs(blobs, capsys):
     assert lines[7].startswith("beta 2, mean of 1 ")
     assert "±" not in lines[7]
     assert lines[-1].startswith("beta-2-key-0 is damaged")
+    for key in (0, 1):
+        (folder / f"beta-2-key-{key}" / "summary.json").unlink()
+    assert main(["runs", str(folder)]) == 0  # the settings keep their names where some are not finished
+    *_, first, second, _ = capsys.readouterr().out.splitlines()
+    assert first.startswith("beta 0.5, mean of 2 ")
+    assert second.split()[:5] == ["beta", "2,", "mean", "of", "0"]
 
 
 @pytest.mark.parametrize("betas", ["0.5,2", "0.5 2", "0.5, 2"])

@@ -57,6 +57,13 @@ def test_where_the_parameters_of_a_stopped_run_stand(here, capsys):
     assert line == "parameters of step-000000040.safetensors, after step 40 and 2 of 2 epochs"
 
 
+def test_a_run_may_be_given_by_a_link(here, capsys):
+    (here / "latest").symlink_to(here / "runs" / "done")
+    assert main(["evaluate", "latest", "--json", "result.json"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("after step 40 and 2 of 2 epochs")
+    assert json.loads((here / "result.json").read_text())["step"] == 40
+
+
 def test_one_draw_has_no_standard_error(run, capsys):
     assert main(["evaluate", str(run), "--draws", "1"]) == 0
     line = capsys.readouterr().out.splitlines()[1]

@@ -36,6 +36,7 @@ from vae_fn.compiling import gemm
         ("--compare mine.py", "--compare takes a path and a path, not 'mine.py'"),
         ("tutoral", "unknown preset 'tutoral'. Did you mean tutorial?"),
         ("--data nothing.npy --rows eager", "nothing.npy"),
+        ("steps.py:step", "steps.py:step needs a state and inputs: name a function that returns them by --args"),
         ("mine.py:step", "mine.py:step needs a state and inputs: name a function that returns them by --args"),
         ("mine.py:step --args mine.py:make_args --rows bfloat16", "the row 'bfloat16' changes precision of a preset"),
         (

@@ -120,7 +120,61 @@ def test_a_result_that_the_graph_did_not_give_is_told():
 def test_the_last_call_is_told_once(fresh_compiler):
     watched = Watched("eager")
     compiled = compile_pure(lambda x: x + 1, backend=watched)
-    assert watched.last() is None
+    assert watched.forget() is None
     compiled(torch.ones(2))
-    assert watched.last().outputs[0].tolist() == [2, 2]
-    assert watched.last() is None
+    assert watched.forget().outputs[0].tolist() == [2, 2]
+    assert watched.forget() is None
+
+
+def failing_backend(at):
+    """Graphs whose call number `at` fails."""
+    calls = []
+
+    def backend(graph, inputs):
+        def failing(*inputs):
+            calls.append(1)
+            if len(calls) == at:
+                raise RuntimeError("no room")
+            return graph(*inputs)
+
+        return failing
+
+    return backend
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_step_that_fails_leaves_nothing_behind(at, fresh_compiler):
+    run, x, state = compile_epoch(decaying, backend=failing_backend(at)), torch.arange(3.0), torch.ones(3)
+    with pytest.raises(RuntimeError, match="no room"):
+        run(state, 5, x)
+    held = [weakref.ref(tensor) for tensor in (x, state)]
+    del x, state
+    gc.collect()
+    assert [reference() for reference in held] == [None] * 2
+    right(run)
+
+
+class Named(torch.Tensor):
+    """A subclass that torch's functions ask first."""
+
+
+def test_a_subclass_with_rules_of_its_own_goes_the_usual_way():
+    made = torch.zeros(2)
+    call = Call(lambda x: [x + 1], (made.as_subclass(Named),), [made])
+    assert call.again([made]) is None
+    assert Call(lambda x: [x + 1], (torch.nn.Parameter(made),), [made]).again([made]) is not None
+
+
+def test_an_unknown_backend_is_told_by_its_name():
+    with pytest.raises(Exception, match="nonsense"):
+        Watched("nonsense")
+
+
+def test_gradients_flow_through_all_steps(fresh_compiler):
+    def scaled(state, x, w):
+        return state + 1, (w * x).sum()
+
+    run, w = compile_epoch(scaled), torch.ones(3, requires_grad=True)
+    _, infos = run(torch.tensor(1), 3, torch.arange(3.0), w)
+    infos.sum().backward()
+    assert w.grad.tolist() == [0, 3, 6]

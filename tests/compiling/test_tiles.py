@@ -1,6 +1,7 @@
 """The package's own products: against float64, for all ways that matrices lie in memory; the bits know no threads."""
 
 import itertools
+import sys
 from concurrent.futures import Future
 
 import hypothesis.strategies as st
@@ -70,6 +71,16 @@ def test_compiled_calls_give_the_sizes_of_their_factors(layout, fresh_compiler, 
 def test_a_call_with_too_little_is_an_error():
     with pytest.raises(TypeError, match="a, b, bias, out, m, n, k"):
         tiles.begin().result()(torch.ones(1), torch.ones(1))
+
+
+def test_what_is_no_tensor_is_an_error():
+    with pytest.raises(RuntimeError, match="non-tensor"):
+        tiles.begin().result()(None, random(8, 8), None, random(8, 8), 8, 8, 8, 8, 1, 8, 1, 1)
+
+
+def test_the_module_takes_no_name_that_others_may_have():
+    tiles.begin().result()
+    assert "tiles" not in sys.modules
 
 
 def test_a_product_that_leaves_a_term_out_is_seen():

@@ -57,7 +57,7 @@ def main(args: Sequence[str]) -> None:
     if not config.quiet:
         print(f"{config.run}: {bound_line(result)}")
         print(_noise_line(result))
-        print(_parameters_line(result, settings.epochs, list_run(config.run).state))
+        print(_parameters_line(result, settings.epochs, list_run(config.run.resolve()).state))
     if config.json is not None:
         write_json(config.json, result)
 

@@ -115,7 +115,7 @@ def _as_typed(refusal: str, options: Iterable[str]) -> str:
     def name(found: re.Match[str]) -> str:
         return re.sub(r"\w+", lambda word: typed.get(word[0], word[0]), found[0])
 
-    return re.sub(r"^\w+(?: (?:and|times) \w+)*|(?<![\w/.-])[a-z]+(?:_[a-z]+)+(?![\w/.])", name, refusal)
+    return re.sub(r"^\w+(?: (?:and|times) \w+)*(?![\w/.:-])|(?<![\w/.-])[a-z]+(?:_[a-z]+)+(?![\w/.])", name, refusal)
 
 
 def _usage_error(box: str, settings: type, args: Sequence[str]) -> UsageError:

@@ -20,6 +20,9 @@ SUMMARY = "List the runs in a folder, with their results."
 
 HEADERS = ("run", "state", "preset", "data", "epochs", "test ELBO", "KL", "protocol", "seconds")
 
+BOUNDS = ("elbo", "kl")
+"""What is known of a run in the list, in nats per image."""
+
 
 @dataclass(frozen=True)
 class RunsOptions:
@@ -58,9 +61,9 @@ def main(args: Sequence[str]) -> None:
         print(f"no runs in {options.runs_dir}: `vae-fn train --runs-dir {options.runs_dir}` makes one")
         return
     aligned = [("right" if name in ("epochs", "test ELBO", "KL", "seconds") else "left") for name in HEADERS]
-    together = [[name, *"----", elbo, kl, *"--"] for name, elbo, kl in means(settings, ("elbo", "kl"))]
-    print(tabulate([*map(_row, runs), *together], HEADERS, disable_numparse=True, colalign=aligned))
-    if together:
+    spreads = [[name, *"----", elbo, kl, *"--"] for name, elbo, kl in means(settings, BOUNDS)]
+    print(tabulate([*map(_row, runs), *spreads], HEADERS, disable_numparse=True, colalign=aligned))
+    if spreads:
         print(NOTE)
     for run in runs:
         if run.fault is not None:
@@ -73,12 +76,14 @@ def printable(text: str) -> str:
 
 
 def _settings(folder: Path, runs: Sequence[Listed]) -> list[dict[str, Any]]:
-    """What the finished members of an ensemble come to, over the keys of each beta and learning rate."""
-    finished = [run for run in runs if run.state == "finished"]
-    read = {run.name: read_config(folder / run.name) for run in finished}
+    """What the members of an ensemble have come to, over the keys of each beta and learning rate, once one has."""
+    whole = [run for run in runs if run.state != "damaged"]
+    tests = {run.name: {"elbo": run.elbo, "kl": run.kl} if run.state == "finished" else None for run in whole}
+    if not any(tests.values()):
+        return []
+    read = {name: read_config(folder / name) for name in tests}
     members = [{"name": name, "beta": own.beta, "learning_rate": own.learning_rate} for name, own in read.items()]
-    settings = summarised(members, {run.name: {"elbo": run.elbo, "kl": run.kl} for run in finished})["settings"]
-    return [{name: value for name, value in each.items() if name != "reconstruction"} for each in settings]
+    return summarised(members, tests, BOUNDS)["settings"]
 
 
 def _row(run: Listed) -> list[str]:

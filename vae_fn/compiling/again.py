@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, fx
+from torch.overrides import has_torch_function
 
 Backend: TypeAlias = str | Callable[..., Any]
 """As in `torch.compile`: a name, or a function of a graph and its inputs."""
@@ -29,10 +30,11 @@ class Call(NamedTuple):
     def again(self, results: Sequence[Tensor]) -> Callable[[], list[Tensor]] | None:
         """The call repeated on the same inputs, for those of its outputs that became `results`.
 
-        None where a result is no output of the graph, as one that was there before.
+        None where a result is no output of the graph, as one that was there before, and where an input is a subclass
+        with rules of its own for torch's functions, which torch.compile switches off around the graph.
         """
         numbers = {id(output): number for number, output in enumerate(self.outputs)}
-        if not all(id(result) in numbers for result in results):
+        if has_torch_function(self.inputs) or not all(id(result) in numbers for result in results):
             return None
         graph, inputs, chosen = self.graph, self.inputs, [numbers[id(result)] for result in results]
 
@@ -53,11 +55,12 @@ class Watched:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.__name__ = str(getattr(backend, "__name__", backend))  # which torch's messages give
+        self._compile = _compiler(backend)
         self._last = threading.local()
 
     def __call__(self, graph: fx.GraphModule, inputs: list[Any], **settings: Any) -> Graph:
         """Compile a graph."""
-        compiled = self._compiler()(graph, inputs, **settings)
+        compiled = self._compile(graph, inputs, **settings)
 
         def noted(*inputs: Any) -> Sequence[Any]:
             outputs = compiled(*inputs)
@@ -66,13 +69,14 @@ class Watched:
 
         return noted
 
-    def last(self) -> Call | None:
-        """The last call in this thread since this was asked, or None; it is forgotten here, with its tensors."""
+    def forget(self) -> Call | None:
+        """Forget the last call in this thread, with its tensors, and tell it; None where there was none since."""
         return self._last.__dict__.pop("call", None)
 
-    def _compiler(self) -> Callable[..., Any]:
-        if self.backend == "inductor":
-            from torch._inductor import compile as compile_by_inductor
 
-            return compile_by_inductor
-        return torch._dynamo.lookup_backend(self.backend) if isinstance(self.backend, str) else self.backend
+def _compiler(backend: Backend) -> Callable[..., Any]:
+    if backend == "inductor":  # whose entry in torch's register takes no options
+        from torch._inductor import compile as compile_by_inductor
+
+        return compile_by_inductor
+    return torch._dynamo.lookup_backend(backend) if isinstance(backend, str) else backend

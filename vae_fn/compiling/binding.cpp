@@ -6,12 +6,14 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <exception>
+
 extern "C" void vae_fn_product(long m, long n, long k, const float* a, long a_down, long a_right, const float* b,
                                long b_down, long b_right, const float* bias, float* c, int threads);
 
 namespace {
 
-float* (*numbers)(PyObject* tensor);
+void* (*numbers)(PyObject* tensor);  // throws where there are none
 
 PyObject* ask(PyObject*, PyObject* address) {
   numbers = reinterpret_cast<decltype(numbers)>(PyLong_AsVoidPtr(address));
@@ -20,15 +22,22 @@ PyObject* ask(PyObject*, PyObject* address) {
 }
 
 PyObject* product(PyObject*, PyObject* const* args, Py_ssize_t count) {
-  if (count != 12 || !numbers) {
+  if (count != 12) {
     PyErr_SetString(PyExc_TypeError, "product(a, b, bias, out, m, n, k, a_down, a_right, b_down, b_right, threads)");
     return nullptr;
   }
-  const float *a = numbers(args[0]), *b = numbers(args[1]), *bias = Py_IsNone(args[2]) ? nullptr : numbers(args[2]);
-  float* out = numbers(args[3]);
+  float* floats[4] = {};
+  try {
+    for (int i = 0; i < 4; ++i)
+      if (!Py_IsNone(args[i]) || i != 2) floats[i] = static_cast<float*>(numbers(args[i]));
+  } catch (const std::exception& fault) {
+    PyErr_SetString(PyExc_RuntimeError, fault.what());
+    return nullptr;
+  }
   long sizes[8];
   for (int i = 0; i < 8; ++i) sizes[i] = PyLong_AsLong(args[4 + i]);
   if (PyErr_Occurred()) return nullptr;
+  const auto [a, b, bias, out] = floats;
   const auto [m, n, k, a_down, a_right, b_down, b_right, threads] = sizes;
   Py_BEGIN_ALLOW_THREADS;
   vae_fn_product(m, n, k, a, a_down, a_right, b, b_down, b_right, bias, out, static_cast<int>(threads));
@@ -42,8 +51,15 @@ PyMethodDef methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef module{PyModuleDef_HEAD_INIT, "tiles", nullptr, -1, methods};
+PyModuleDef_Slot slots[] = {
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, nullptr},
+};
+
+PyModuleDef module{PyModuleDef_HEAD_INIT, "tiles", nullptr, 0, methods, slots};
 
 }  // namespace
 
-PyMODINIT_FUNC PyInit_tiles() { return PyModule_Create(&module); }
+PyMODINIT_FUNC PyInit_tiles() { return PyModuleDef_Init(&module); }  // which leaves sys.modules alone

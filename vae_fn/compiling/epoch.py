@@ -40,7 +40,8 @@ def compile_epoch(
     values of what is no tensor. That is looked at once a call. `torch.compile` by itself asks at every step whether all
     that the step reaches is still as it was, which takes a twelfth of a small step's time (benchmarks/NOTES.md). So
     what the step closes over must stay: tensors there are read at every step, everything else when it is compiled.
-    And the first step of a call alone goes through `torch.compile`; the others go to its graph (`again`).
+    And the first step of a call alone goes through `torch.compile`; the others go to its graph (`again`), so that what
+    a step does besides, which is then not pure, is done once a call.
 
     Args:
         step: a pure step `(state, *inputs) -> (state, info)`, as for `compile_step`.
@@ -95,12 +96,14 @@ def _straight(step: Step, watched: Watched) -> Step:
     """`repeated` for a compiled step that writes over its state: the first step calls it, the others its graph."""
 
     def repeat(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
-        state, info = step(state, *inputs)
-        told, call = tree.leaves(info), watched.last()
-        again = call.again(told) if call else None
-        take = again or (lambda: tree.leaves(step(state, *inputs)[1]))
-        rows = [told, *(take() for _ in range(count - 1))]
-        watched.last()  # keeps no tensors of a step that went the usual way
+        try:
+            state, info = step(state, *inputs)
+            told, call = tree.leaves(info), watched.forget()
+            again = call.again(told) if call else None
+            take = again or (lambda: tree.leaves(step(state, *inputs)[1]))
+            rows = [told, *(take() for _ in range(count - 1))]
+        finally:
+            watched.forget()  # a call that failed, or a step that went the usual way, would keep its tensors
         return state, tree.with_leaves(info, [torch.stack(leaves) for leaves in zip(*rows, strict=True)])
 
     return repeat

@@ -106,7 +106,8 @@ def _command() -> tuple[list[str], Path]:
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-    command = [get_cpp_compiler(), *FLAGS, f"-I{sysconfig.get_path('include')}"]
+    folders = dict.fromkeys([sysconfig.get_path("include"), sysconfig.get_path("include", "posix_prefix")])
+    command = [get_cpp_compiler(), *FLAGS, *(f"-I{folder}" for folder in folders)]  # Debian's default has no Python.h
     texts = [source.read_text(encoding="utf-8") for source in SOURCES]
     name = hashlib.sha256("\0".join((*command, *texts)).encode()).hexdigest()
     return [*command, *map(str, SOURCES)], Path(cache_dir()) / "vae_fn" / f"{name}.so"

@@ -100,7 +100,9 @@ def setting_names(settings: Sequence[tuple[float, float]]) -> list[str]:
 
 
 def summarised(
-    members: Sequence[Mapping[str, Any]], tests: Mapping[str, Mapping[str, Any] | None]
+    members: Sequence[Mapping[str, Any]],
+    tests: Mapping[str, Mapping[str, Any] | None],
+    terms: Sequence[str] = TERMS,
 ) -> dict[str, list[dict[str, Any]]]:
     """The results of members, and mean and standard deviation over the keys of each setting.
 
@@ -108,10 +110,11 @@ def summarised(
         members: `name`, `key`, `beta` and `learning_rate` of each.
         tests: what each has reached on the test images; None where it has not come to its end. What is not finite is
             None, and left out of means.
+        terms: of the results.
     """
     settings = [
         {"beta": beta, "learning_rate": rate}
-        | {term: _spread([(tests[member["name"]] or {}).get(term) for member in own]) for term in TERMS}
+        | {term: _spread([(tests[member["name"]] or {}).get(term) for member in own]) for term in terms}
         for (beta, rate), own in by_setting(members).items()
     ]
     return {"members": [dict(member) | {"test": tests[member["name"]]} for member in members], "settings": settings}

@@ -65,21 +65,26 @@ def of_estimator(subject: Estimator) -> Iterator[Verdict | str]:
 
 def never_runs(subject: Estimator) -> Iterator[Verdict]:
     """The verdict on an estimator that raises wherever its declarations let it run, with the first error; else none."""
-    faults = []
+    first = None
     for setting in battery():
         if admits(subject, setting):
             try:
                 attempt(subject, setting)
             except ValueError as error:
-                faults.append((setting, error))
+                first = first or f"{setting.name}: {reason(error)} ({_place(error)})"
             else:
                 return
-    if faults:
-        setting, error = faults[0]
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"{reason(error)} ({Path(place.filename).name}, line {place.lineno})"
-        detail = f"it raises in every setting that its latents and samples allow, first on {setting.name}: {said}"
+    if first is not None:
+        detail = f"it raises in every setting that its latents and samples allow, first on {first}"
         yield Verdict("runs", subject.name, "deterministic", "rejected", detail)
+
+
+def _place(error: Exception) -> str:
+    """The file and the line that an error came through last, of code that is not installed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts]
+    place = (own or frames)[-1]
+    return f"{Path(place.filename).name}, line {place.lineno}"
 
 
 def fates_of(subject: Estimator) -> Iterator[tuple[str, Fate]]:
