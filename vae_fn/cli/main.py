@@ -5,6 +5,7 @@ import importlib.metadata
 import io
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
 from vae_fn.cli import (
@@ -70,8 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as fault:
         command = args[0] if args and args[0] in COMMANDS else ""
         message, status = _in_words(fault, command)
-        if debug or message is None:
+        if message is None:
             raise
+        if debug:
+            traceback.print_exception(fault)
         prog = f"vae-fn {command}".strip()
         print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
         return status
