@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -108,6 +109,27 @@ def test_nothing_is_kept_from_a_call(fresh_compiler):
     del x, state, infos
     gc.collect()
     assert [reference() for reference in held] == [None] * 3
+
+
+def test_nothing_is_kept_where_every_step_goes_the_usual_way(entries, monkeypatch, fresh_compiler):
+    monkeypatch.setattr(Call, "again", lambda call, results: None)
+    run, x, state = compile_epoch(decaying, backend="eager"), torch.arange(3.0), torch.ones(3)
+    run(state, 3, x)
+    held = [weakref.ref(tensor) for tensor in (x, state)]
+    del x, state
+    gc.collect()
+    assert [reference() for reference in held] == [None] * 2
+    right(run)
+    assert len(entries) == 3 + 5
+
+
+def test_a_thread_is_told_its_own_calls_alone(fresh_compiler):
+    watched = Watched("eager")
+    compiled = compile_pure(lambda x: x + 1, backend=watched)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(compiled, torch.ones(2)).result()
+        assert watched.forget() is None
+        assert pool.submit(watched.forget).result().outputs[0].tolist() == [2, 2]
 
 
 def test_a_result_that_the_graph_did_not_give_is_told():
