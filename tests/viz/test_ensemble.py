@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 
 from vae_fn.viz import save_figure
 from vae_fn.viz.ensemble import ensemble_curves, mean_and_spread
@@ -38,6 +39,20 @@ def test_the_figure_names_split_spread_and_counts():
     assert [axes.get_ylabel().split("\n")[0] for axes in figure.axes] == ["train ELBO", "validation ELBO"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["beta 1, 2 keys", "beta 2, 1 key"]
     assert save_figure(figure)["png"][:4] == b"\x89PNG"
+
+
+def test_the_spread_of_a_single_point_is_drawn_too():
+    """As after one epoch: from one deviation below the mean, of -7, to one above."""
+    training, evaluation = ensemble_curves({"": [rows([-9.0]), rows([-5.0])], "other": [rows([-1.0])]}).axes
+    bands = [
+        segment
+        for lines in training.collections
+        if isinstance(lines, LineCollection)
+        for segment in lines.get_segments()
+    ]
+    np.testing.assert_allclose(bands, [[[10, -7 - 8**0.5], [10, -7 + 8**0.5]]], rtol=1e-12)
+    assert len(training.lines) == 2
+    assert not any(isinstance(lines, LineCollection) for lines in evaluation.collections)
 
 
 def test_nothing_to_draw_is_drawn():

@@ -15,6 +15,9 @@ from vae_fn.viz.style import new_figure, styled
 Rows = Sequence[Mapping[str, Any]]
 """The rows of a run's `metrics.jsonl`."""
 
+WIDTH = 8
+"""Points of type that the band of a single point is wide."""
+
 
 @styled
 def ensemble_curves(groups: Mapping[str, Sequence[Rows]]) -> Figure:
@@ -70,6 +73,8 @@ def _draw(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndar
         axes.plot(steps, mean, dashes, label=name, color=colour, marker="o" if len(steps) < 2 else None, markersize=3)
         low, high = mean - spread, mean + spread
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+        if np.isfinite(spread).sum() == 1:  # a band of one point has no area
+            axes.vlines(steps, low, high, color=colour, alpha=0.2, linewidth=WIDTH)
         seen += [(steps, mean), (steps, low), (steps, high)]
     low, high = settled_limits(*(np.concatenate(part) for part in zip(*seen, strict=True)))
     axes.set_ylim(low, high)
