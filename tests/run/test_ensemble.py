@@ -31,6 +31,11 @@ def images(tmp_path_factory):
     return write_images(tmp_path_factory.mktemp("images"))
 
 
+def dated(folder):
+    """Every file and folder, and when it was changed."""
+    return {path: path.stat().st_mtime_ns for path in (folder, *folder.rglob("*"))}
+
+
 def test_members_are_what_they_are_alone_and_are_runs_like_any_other(images, tmp_path):
     configs = members(images, tmp_path / "runs")
     folder, fault = train_ensemble(configs, quiet=True)
@@ -101,8 +106,10 @@ def test_without_a_step_in_common_each_member_has_to_go_on_by_itself(images, tmp
 def test_a_finished_ensemble_takes_more_epochs_and_nothing_else(images, tmp_path):
     configs = members(images, tmp_path / "runs", Varied(2))
     folder, _ = train_ensemble(configs, quiet=True)
-    with pytest.raises(RunError, match=r"is finished, .*: see it with `vae-fn runs"):
+    before = dated(folder)
+    with pytest.raises(RunError, match="is finished: see it with `vae-fn runs"):
         resume_ensemble(folder, configs[0], quiet=True)
+    assert dated(folder) == before
     with pytest.raises(ConfigError, match=r"--hidden is 8 in .* and 16 here"):
         resume_ensemble(folder, replace(configs[0], hidden=16), quiet=True)
     resume(folder / "key-0", replace(configs[0], epochs=3), quiet=True)
@@ -119,11 +126,12 @@ def test_members_trained_on_alone_are_summarised_anew(images, tmp_path):
     with pytest.raises(ConfigError, match=r"have 1, 2 epochs, .* use --epochs 2 to bring all there"):
         resume_ensemble(folder, configs[0], quiet=True)
     resume(folder / "key-0", first, quiet=True)
-    with pytest.raises(RunError, match="is finished, its summary and curves are written again: see it with"):
-        resume_ensemble(folder, first, quiet=True)
+    assert resume_ensemble(folder, first, quiet=True) == (folder, None)
     tests = [member["test"] for member in json.loads((folder / "summary.json").read_text())["members"]]
     assert tests == [summary(run)["test"] for run in members_of(folder)]
     assert (folder / "curves.png").read_bytes() != curves
+    with pytest.raises(RunError, match="is finished: see it with"):
+        resume_ensemble(folder, first, quiet=True)
 
 
 def test_an_ensemble_in_the_way_is_kept_unless_told_otherwise(images, tmp_path):

@@ -27,7 +27,7 @@ from vae_fn.run.folder import (
 from vae_fn.run.members import check_kept
 from vae_fn.run.resume import check_environments, check_settings, go_back, take_up
 from vae_fn.run.sitting import Sitting, carry_on, last_common_step, was_lost
-from vae_fn.run.together import conclude
+from vae_fn.run.together import conclude, is_concluded
 from vae_fn.run.train import beginning, check_overwritten, first_files, initial_state
 from vae_fn.training.loop import begin
 
@@ -85,8 +85,7 @@ def resume_ensemble(
         As `train_ensemble`.
 
     Raises:
-        UserError: the ensemble cannot be resumed; nothing has been changed, but where no member can go on the summary
-            and the curves are written again.
+        UserError: the ensemble cannot be resumed; nothing has been changed.
         Interrupted: a signal stopped it, which is saved.
     """
     runs = members_of(folder)
@@ -116,24 +115,20 @@ def _carried_on(sittings: Sequence[Sitting], folder: Path, quiet: bool) -> NonFi
 
 
 def _concluded(folder: Path, runs: Sequence[Path]) -> tuple[Path, None]:
-    """Write what an ensemble with no member to go on comes to, as its members may have been trained on alone.
+    """Write what an ensemble with no member to go on comes to, where its members were trained on alone.
 
     Raises:
-        RunError: it had been written before.
+        RunError: it is written already.
     """
-    known = (folder / "summary.json").exists()
-    conclude(folder)
-    if not known:
+    if not is_concluded(folder):
+        conclude(folder)
         return folder, None
     if all(map(was_lost, runs)):
         raise RunError(
             f"every member of {folder} was lost, so none can go on: see where with `vae-fn replay {runs[0]}`, then "
             "train anew with other settings, such as a lower --learning-rate"
         )
-    raise RunError(
-        f"{folder} is finished, its summary and curves are written again: see it with `vae-fn runs {folder}`, or train "
-        "on with more --epochs"
-    )
+    raise RunError(f"{folder} is finished: see it with `vae-fn runs {folder}`, or train on with more --epochs")
 
 
 def _settings(folder: Path, runs: Sequence[Path], config: TrainConfig) -> Mapping[Path, TrainConfig]:

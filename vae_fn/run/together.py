@@ -12,15 +12,28 @@ from vae_fn.viz.style import save_figure
 
 
 def conclude(folder: Path) -> None:
-    """Write the summary of an ensemble and its curves, from what its members have written so far."""
-    members = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8"))["members"]
-    rows = {member["name"]: read_metrics(folder / member["name"] / "metrics.jsonl") for member in members}
-    write_atomic(folder / "summary.json", as_json(summarised(members, {name: _test(folder / name) for name in rows})))
-    settings = by_setting(members)
-    curves = [[rows[member["name"]] for member in own] for own in settings.values()]
+    """Write the curves of an ensemble, then its summary, from what its members have written so far."""
+    settings = by_setting(_members(folder))
+    curves = [[read_metrics(folder / member["name"] / "metrics.jsonl") for member in own] for own in settings.values()]
     groups = dict(zip(setting_names(list(settings)), curves, strict=True))
     for kind, content in save_figure(ensemble_curves(groups)).items():
         write_atomic(folder / f"curves.{kind}", content)
+    write_atomic(folder / "summary.json", _summary(folder))
+
+
+def is_concluded(folder: Path) -> bool:
+    """Whether the summary says what the members have come to; then the curves show it too."""
+    file = folder / "summary.json"
+    return file.exists() and file.read_bytes() == _summary(folder).encode()
+
+
+def _members(folder: Path) -> list[dict[str, Any]]:
+    return json.loads((folder / ENSEMBLE).read_text(encoding="utf-8"))["members"]
+
+
+def _summary(folder: Path) -> str:
+    members = _members(folder)
+    return as_json(summarised(members, {member["name"]: _test(folder / member["name"]) for member in members}))
 
 
 def _test(run: Path) -> dict[str, Any] | None:
