@@ -47,8 +47,9 @@ def test_mean_and_spread_are_shown_again_by_the_list_of_runs(blobs, capsys):
     assert main(["train", *small(blobs), "--betas", "0.5,2", "--keys", "2", "--name", "mine"]) == 0
     at_the_end = [line.split() for line in capsys.readouterr().out.splitlines()[7:9]]
     assert main(["runs", str(folder), "--json", str(out)]) == 0
-    *_, first, second, note = capsys.readouterr().out.splitlines()
+    *_, first, second, note, shared = capsys.readouterr().out.splitlines()
     assert note == "mean ± standard deviation over keys"
+    assert shared == "seconds of a member are those of its whole ensemble, whose members share the time"
     for line, (*name, elbo, _, spread, _, _, _, kl, _, kl_spread) in zip((first, second), at_the_end, strict=True):
         cells = [*name, *"----", elbo, "±", spread, kl, "±", kl_spread, *"--"]
         assert line.split() == cells
@@ -65,7 +66,7 @@ def test_mean_and_spread_are_shown_again_by_the_list_of_runs(blobs, capsys):
     for key in (0, 1):
         (folder / f"beta-2-key-{key}" / "summary.json").unlink()
     assert main(["runs", str(folder)]) == 0  # the settings keep their names where some are not finished
-    *_, first, second, _ = capsys.readouterr().out.splitlines()
+    *_, first, second, _, _ = capsys.readouterr().out.splitlines()
     assert first.startswith("beta 0.5, mean of 2 ")
     assert second.split()[:5] == ["beta", "2,", "mean", "of", "0"]
 
@@ -102,10 +103,9 @@ def test_an_ensemble_goes_on_with_more_epochs(blobs, capsys):
     assert said.startswith(f"going on in {folder} after step 4 of 8")
     assert printed.startswith(f"results in {folder}\n")
     assert main(["runs", str(blobs / "runs")]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == [
-        "tutorial-keys-0-1/key-0",
-        "tutorial-keys-0-1/key-1",
-    ]
+    *listed, shared = capsys.readouterr().out.splitlines()[2:]
+    assert [line.split()[0] for line in listed] == ["tutorial-keys-0-1/key-0", "tutorial-keys-0-1/key-1"]
+    assert shared.startswith("seconds of a member are those of its whole ensemble")
 
 
 @pytest.mark.parametrize("ahead", ["key-0", "key-1"])

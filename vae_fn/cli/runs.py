@@ -20,6 +20,9 @@ SUMMARY = "List the runs in a folder, with their results."
 
 HEADERS = ("run", "state", "preset", "data", "epochs", "test ELBO", "KL", "protocol", "seconds")
 
+TOGETHER = "seconds of a member are those of its whole ensemble, whose members share the time"
+"""What is to be said where members are listed."""
+
 BOUNDS = ("elbo", "kl")
 """What is known of a run in the list, in nats per image."""
 
@@ -30,7 +33,8 @@ class RunsOptions:
 
     A run is finished, running, stopped (go on with `vae-fn train --resume RUN`), not finite (see the step with
     `vae-fn replay RUN`) or damaged. ELBO and KL are those of the test images at the end, in nats per image. Of an
-    ensemble's folder there are mean and standard deviation over its keys too, as far as its members are finished.
+    ensemble's folder there are mean and standard deviation over its keys too, as far as its members are finished;
+    seconds of a member are those of the whole ensemble.
     """
 
     runs_dir: Annotated[Path, Positional, arg(metavar="[RUNS_DIR]")] = Path("runs")
@@ -65,6 +69,8 @@ def main(args: Sequence[str]) -> None:
     print(tabulate([*map(_row, runs), *spreads], HEADERS, disable_numparse=True, colalign=aligned))
     if spreads:
         print(NOTE)
+    if any((options.runs_dir / run.name).parent.joinpath(ENSEMBLE).is_file() for run in runs):
+        print(TOGETHER)
     for run in runs:
         if run.fault is not None:
             print(printable(f"{run.name} is damaged: {run.fault}"))
