@@ -128,6 +128,7 @@ MISTAKES = {
     "--problem rainforth --samples 0": "--samples are numbers from 1 to 65536 with commas between, not '0'",
     "--problem rainforth --draws 3": "--draws must be two or more of each of the 32 data: use --draws 64 or more",
     "--problem rainforth --key -1": "--key must lie between 0 and 2^63 - 1, not -1",
+    "--problem rainforth --problem-key -1": "--problem-key must lie between 0 and 2^63 - 1, not -1",
     "--problem rainforth --data 0": "--data must be positive, not 0",
     "--problem rainforth --run x": "a run and a published problem exclude each other: leave out --problem or --run.",
     "--problem rainforth --along": "--checkpoint and --along are of a run: give it by --run RUN",

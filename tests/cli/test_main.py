@@ -95,8 +95,8 @@ def test_debug_shows_the_traceback_of_a_mistake(args):
     assert done.returncode == 2
     assert done.stderr.startswith("Traceback")
     *_, fault, said = done.stderr.splitlines()
-    assert fault.endswith("ConfigError: --key must be 0 or more and finite, not -1")
-    assert said == "vae-fn train: error: --key must be 0 or more and finite, not -1"
+    assert fault.endswith("ConfigError: --key must lie between 0 and 2^63 - 1, not -1")
+    assert said == "vae-fn train: error: --key must lie between 0 and 2^63 - 1, not -1"
 
 
 def test_debug_leaves_the_exit_status(capsys):

@@ -111,7 +111,11 @@ MISTAKES = [
     ("train --held-out -1", "vae-fn train: error: --held-out must be 0 or more and finite, not -1"),
     ("train --keep-last 0", "vae-fn train: error: --keep-last must be positive and finite, not 0"),
     ("train --checkpoint-every -1", "vae-fn train: error: --checkpoint-every must be 0 or more and finite, not -1"),
-    ("train --key -1", "vae-fn train: error: --key must be 0 or more and finite, not -1"),
+    ("train --key -1", "vae-fn train: error: --key must lie between 0 and 2^63 - 1, not -1"),
+    (
+        "train --key 9223372036854775808",
+        "vae-fn train: error: --key must lie between 0 and 2^63 - 1, not 9223372036854775808",
+    ),
     ("train --microbatch -1", "vae-fn train: error: --microbatch must be 0 or more and finite, not -1"),
     (
         "train bernoulli-200 --estimator nvil --microbatch 25",

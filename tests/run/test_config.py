@@ -167,12 +167,9 @@ nan, inf = float("nan"), float("inf")
         *(({"learning_rate": value}, "learning_rate must be positive") for value in (0.0, -1.0, nan, inf)),
         *(({name: nan}, f"{name} must be 0 or more") for name in ("weight_decay", "clip_norm", "beta", "free_bits")),
         *(({name: inf}, f"{name} must be 0 or more") for name in ("weight_decay", "clip_norm", "beta", "free_bits")),
-        *(
-            ({name: -1}, f"{name} must be 0 or more")
-            for name in ("warmup_steps", "key", "held_out", "checkpoint_every")
-        ),
+        *(({name: -1}, f"{name} must be 0 or more") for name in ("warmup_steps", "held_out", "checkpoint_every")),
         *(({"hidden": value}, "hidden must be a positive multiple of 8") for value in (0, -8, 4, 12)),
-        ({"key": 2**63}, "key must fit into 64 bits"),
+        *(({"key": value}, f"key must lie between 0 and 2^63 - 1, not {value}") for value in (-1, 2**63)),
         ({"data": ""}, "data must be a path of printable characters, not ''"),
         ({"data": "a\nb"}, "data must be a path of printable characters"),
         *(

@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 
 from vae_fn.cli.output import check_json, write_json
 from vae_fn.cli.parse import parse
-from vae_fn.run.checks import LARGEST, ConfigError
+from vae_fn.run.checks import LARGEST, ConfigError, check_key
 from vae_fn.run.folder import open_run, read_config
 from vae_fn.run.listing import list_run
 from vae_fn.run.metrics import with_nonfinite
@@ -41,8 +41,8 @@ class EvaluateConfig:
         most = LARGEST["evaluation_draws"]
         if self.draws is not None and not 1 <= self.draws <= most:
             raise ConfigError(f"draws must be positive and at most {most}, not {self.draws}")
-        if self.key is not None and not 0 <= self.key < 2**63:
-            raise ConfigError(f"key must lie between 0 and 2^63 - 1, not {self.key}")
+        if self.key is not None:
+            check_key(self.key)
         check_json(self.json, self.run)
 
 

@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 from vae_fn.cli.output import check_file, check_json
 from vae_fn.cli.parse import UsageError, did_you_mean, parse, value_of
 from vae_fn.errors import UserError
-from vae_fn.run.checks import LARGEST, ConfigError
+from vae_fn.run.checks import LARGEST, ConfigError, check_key
 from vae_fn.run.folder import open_run, read_config
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ class GradientsOptions:
         for name in ("draws", "data", "batch_size"):
             if not 1 <= getattr(self, name) <= 2**40:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
-        if not 0 <= self.key <= LARGEST["key"]:
-            raise ConfigError(f"key must lie between 0 and 2^63 - 1, not {self.key}")
+        check_key(self.key)
         if self.along and self.checkpoint != "newest":
             raise ConfigError("along takes all checkpoints: leave out --checkpoint")
         if self.run is None and (self.along or self.checkpoint != "newest"):
@@ -135,7 +134,9 @@ def _parse(args: Sequence[str]) -> Any:
         raise UsageError(f"{name} is the model of a run: give it by --run RUN instead of --problem.")
     if value_of("--run", args) is not None:
         raise UsageError("a run and a published problem exclude each other: leave out --problem or --run.")
-    return parse(_with_problem(problem), args, PROG, description=f"{SUMMARY}\n\n{name}: {problem.__doc__}")
+    options = parse(_with_problem(problem), args, PROG, description=f"{SUMMARY}\n\n{name}: {problem.__doc__}")
+    check_key(getattr(options.of_problem, "key", 0), "--problem-key")
+    return options
 
 
 def _with_problem(problem: Any) -> Any:

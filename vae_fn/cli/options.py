@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from vae_fn.run.checks import LARGEST, ConfigError
+from vae_fn.run.checks import ConfigError, check_key
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import open_run, read_config
 
@@ -34,8 +34,7 @@ class ModelOptions:
     """Print nothing but errors."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.key <= LARGEST["key"]:
-            raise ConfigError(f"key must lie between 0 and 2^63 - 1, not {self.key}")
+        check_key(self.key)
 
     def settings(self) -> TrainConfig:
         """The settings of the run, on the device asked for.

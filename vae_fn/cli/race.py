@@ -12,7 +12,7 @@ from tyro.conf import OmitArgPrefixes, arg
 
 from vae_fn.cli.output import check_json, write_json
 from vae_fn.cli.parse import UsageError, parse_preset
-from vae_fn.run.checks import LARGEST, ConfigError
+from vae_fn.run.checks import LARGEST, ConfigError, check_key, check_number
 from vae_fn.run.config import PRESET_HELP, PRESETS, TrainConfig
 from vae_fn.run.estimators import TRAITS
 
@@ -78,8 +78,11 @@ class RaceOptions:
             raise ConfigError(f"bound_samples must be positive and at most {LARGEST['samples']}")
         if not self.settings.held_out:
             raise ConfigError("a race is judged on held-out images: use --held-out 5000 or another number")
-        for check in (self.entrants, lambda: self.numbers("rates", float), lambda: self.numbers("keys", int)):
-            check()
+        self.entrants()
+        for rate in self.numbers("rates", float):
+            check_number("learning_rate", rate, "rates")
+        for key in self.numbers("keys", int):
+            check_key(key, "keys")
         check_json(self.json, None)
 
     def entrants(self) -> list[tuple[str, int]]:

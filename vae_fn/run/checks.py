@@ -7,11 +7,20 @@ from typing import Any
 from vae_fn.errors import UserError
 from vae_fn.run.estimators import TRAITS
 
-LARGEST = {
-    **dict.fromkeys(("latents", "classes", "hidden", "samples", "evaluation_draws"), 65_536),
-    "key": 2**63 - 1,
-}
-"""The largest values of what takes up memory, and the last seed."""
+POSITIVE = (
+    *("epochs", "batch_size", "learning_rate", "latents", "classes", "samples", "log_every"),
+    *("evaluation_draws", "keep_last"),
+)
+"""Numbers above 0."""
+
+NOT_NEGATIVE = (
+    *("warmup_steps", "weight_decay", "clip_norm", "beta", "kl_warmup", "free_bits"),
+    *("held_out", "checkpoint_every", "hidden", "microbatch"),
+)
+"""Numbers that may be 0."""
+
+LARGEST = dict.fromkeys(("latents", "classes", "hidden", "samples", "evaluation_draws"), 65_536)
+"""The largest values of what takes up memory."""
 
 LARGEST_NUMBER = 1e30
 """The largest value of any other setting: float32 ends at 3e38."""
@@ -34,27 +43,43 @@ def check_name(name: str) -> None:
         )
 
 
+def check_key(key: int, called: str = "key") -> None:
+    """Check a seed, which refusals call so.
+
+    Raises:
+        ConfigError: It is out of range.
+    """
+    if not 0 <= key < 2**63:
+        raise ConfigError(f"{called} must lie between 0 and 2^63 - 1, not {key}")
+
+
+def check_number(name: str, value: int | float, called: str) -> None:
+    """Check a number of `POSITIVE` or `NOT_NEGATIVE` by itself.
+
+    Args:
+        name: of the setting.
+        value: of it.
+        called: what refusals call it.
+
+    Raises:
+        ConfigError: It is out of range.
+    """
+    lowest, largest = "positive" if name in POSITIVE else "0 or more", LARGEST.get(name, LARGEST_NUMBER)
+    if not math.isfinite(value) or value < 0 or (value == 0 and name in POSITIVE):
+        raise ConfigError(f"{called} must be {lowest} and finite, not {value!r}")
+    if value > largest:
+        raise ConfigError(f"{called} must be at most {largest:g}, not {value!r}")
+
+
 def check_ranges(config: Any) -> None:
     """Check each number by itself."""
-    positive = (
-        *("epochs", "batch_size", "learning_rate", "latents", "classes", "samples", "log_every"),
-        *("evaluation_draws", "keep_last"),
-    )
-    not_negative = (
-        *("warmup_steps", "weight_decay", "clip_norm", "beta", "kl_warmup", "free_bits", "key"),
-        *("held_out", "checkpoint_every", "hidden", "microbatch"),
-    )
     if config.latent_family == "normal" and (config.hidden % 8 or not 8 <= config.hidden <= LARGEST["hidden"]):
         raise ConfigError(
             "hidden must be a positive multiple of 8 (the last hidden layer is hidden/8 wide), at most "
             f"{LARGEST['hidden']}, not {config.hidden}"
         )
-    for name in positive + not_negative:
-        value, lowest = getattr(config, name), "positive" if name in positive else "0 or more"
-        if not math.isfinite(value) or value < 0 or (value == 0 and name in positive):
-            raise ConfigError(f"{name} must be {lowest} and finite, not {value!r}")
-        if value > LARGEST.get(name, LARGEST_NUMBER):
-            raise ConfigError(f"{name} must be at most {LARGEST.get(name, LARGEST_NUMBER):g}, not {value!r}")
+    for name in POSITIVE + NOT_NEGATIVE:
+        check_number(name, getattr(config, name), name)
 
 
 def check_places(config: Any) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from vae_fn.run.checks import ConfigError
+from vae_fn.run.checks import ConfigError, check_number
 from vae_fn.run.config import TrainConfig
 
 MOST_KEYS = 1000
@@ -36,7 +36,7 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
     """The numbers of an option, in their order.
 
     Raises:
-        ConfigError: There is none, a part is no number, or a number is there twice.
+        ConfigError: There is none, a part is no number, or a number is out of range or there twice.
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
     try:
@@ -45,6 +45,8 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
         values = ()
     if not values:
         raise ConfigError(f"{option} are numbers with commas between, not {text!r}")
+    for value in values:
+        check_number(option.removesuffix("s"), value, option)
     number, times = Counter(values).most_common(1)[0]
     if times > 1:
         raise ConfigError(f"{option} has {short(number)} more than once: give each value once")
