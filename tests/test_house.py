@@ -15,6 +15,7 @@ FLOORS = {
     "tree": 0,
     "random": 0,
     "philox": 0,
+    "words": 0,
     "distributions": 0,
     "optimization": 0,
     "data": 0,

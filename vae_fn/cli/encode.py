@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from vae_fn.cli.options import ModelOptions
+from vae_fn.cli.options import ModelOptions, Part, images_of
 from vae_fn.cli.output import check_ending, place, replacing, write_arrays
 from vae_fn.cli.parse import parse
 
@@ -32,7 +31,7 @@ class EncodeOptions(ModelOptions):
     data: str | None = None
     """Images: a data set by name, or the path of a folder of IDX files, a .npy or a .npz file, of the size that the
     model was trained on. By default the run's."""
-    split: Literal["all", "train", "test"] = "all"
+    split: Part = "all"
     """Part of the data. all: the rows are in the order of the file; of data in two parts, training images first. train
     and test: also of a file without a test part, as training divides it, each in the order of the file."""
     out: Path | None = None
@@ -58,7 +57,7 @@ def main(args: Sequence[str]) -> None:
     write_arrays(out, arrays)
     if not options.quiet:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        print(f"{len(split.images)} images of {data} in {out}: {shapes}")
+        print(f"{images_of(len(split.images), options.split, data)} in {out}: {shapes}")
         print(f"{SHOWN[config.binarise].format(key=options.key)} (protocol {config.binarise})")
         if replaced:
             print(replaced)

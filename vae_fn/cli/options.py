@@ -2,13 +2,20 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from vae_fn.run.checks import ConfigError, check_key
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import open_run, read_config
+from vae_fn.words import counted
+
+Part = Literal["all", "train", "test"]
+"""A part of the images."""
+
+CALLED: dict[Part, str] = {"all": "image", "train": "training image", "test": "test image"}
+"""An image of each part."""
 
 LARGEST_COUNT = 1_000_000
 """The largest `--count`."""
@@ -44,6 +51,11 @@ class ModelOptions:
         """
         config = read_config(open_run(self.run))
         return replace(config, device=self.device or config.device)
+
+
+def images_of(count: int, part: Part, source: str) -> str:
+    """So many images of a part of a source, in words."""
+    return f"{counted(count, CALLED[part])} of {source}"
 
 
 def check_count(count: int, picture: bool) -> None:

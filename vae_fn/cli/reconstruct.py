@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from vae_fn.cli.evaluate import nats
-from vae_fn.cli.options import ModelOptions, check_count
+from vae_fn.cli.options import ModelOptions, Part, check_count, images_of
 from vae_fn.cli.output import (
     PICTURES,
     check_ending,
@@ -19,6 +18,7 @@ from vae_fn.cli.output import (
 )
 from vae_fn.cli.parse import parse
 from vae_fn.run.metrics import with_nonfinite
+from vae_fn.words import counted
 
 SUMMARY = "Encode images and decode them again, with the reconstruction term in nats."
 
@@ -34,9 +34,9 @@ class ReconstructOptions(ModelOptions):
 
     data: str | None = None
     """Images: a data set by name, or the path of a folder of IDX files, a .npy or a .npz file. By default the run's."""
-    split: Literal["test", "train", "all"] = "test"
-    """Part of the data: of a file without a test part, test is the sixth of its images that training leaves out; all
-    takes every image."""
+    split: Part | None = None
+    """Part of the data. By default test of the run's images, which it was not trained on, and all of those that --data
+    names. train and test: also of a file without a test part, as training divides it."""
     count: int = 30
     """Images to show, the first of every class in turn; without labels the first ones."""
     out: Path | None = None
@@ -51,6 +51,11 @@ class ReconstructOptions(ModelOptions):
         check_count(self.count, picture=self.out is None or self.out.suffix.lower() in PICTURES)
         check_json(self.json, self.run)
 
+    @property
+    def part(self) -> Part:
+        """The part of the data."""
+        return self.split or ("test" if self.data is None else "all")
+
 
 def main(args: Sequence[str]) -> None:
     """Reconstruct, write, and print the reconstruction term."""
@@ -62,7 +67,7 @@ def main(args: Sequence[str]) -> None:
     from vae_fn.run.codes import load_trained, numbered, prepared, reconstruct, select
 
     trained = load_trained(options.run, config, options.checkpoint, options.key)
-    split = select(prepared(trained, options.data), options.split)
+    split = select(prepared(trained, options.data), options.part)
     found = reconstruct(trained, split, options.count, config.evaluation_draws)
     index, images, decoded = (array.cpu().numpy() for array in (found.places, found.images, found.decoded))
     if out.suffix.lower() in PICTURES:
@@ -76,13 +81,14 @@ def main(args: Sequence[str]) -> None:
         write_arrays(out, shaped | latents | {"index": index})
     result = with_nonfinite(found.evaluation._asdict())
     if options.json is not None:
-        what = {"data": data, "split": options.split, "key": options.key}
+        what = {"data": data, "split": options.part, "key": options.key}
         write_json(options.json, what | result)
     if not options.quiet:
-        print(f"{len(images)} {options.split} images of {data} in {out}")
+        print(f"{images_of(len(images), options.part, data)} in {out}")
+        these = "this image" if len(images) == 1 else "these images"
         print(
-            f"reconstruction {nats(result['reconstruction'])} per image, over these images and {result['draws']} draws "
-            f"of the latents for each (protocol {result['protocol']})"
+            f"reconstruction {nats(result['reconstruction'])} per image, over {these} and "
+            f"{counted(result['draws'], 'draw')} of the latents for each (protocol {result['protocol']})"
         )
         if replaced:
             print(replaced)
