@@ -32,7 +32,7 @@ def test_evaluate_prints_and_writes(run, tmp_path, capsys):
     assert main(["evaluate", str(run), "--key", "3", "--draws", "4", "--json", str(tmp_path / "result.json")]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"{run}: test ELBO -140.00 nats per image (reconstruction not finite, KL 7.00 nats; protocol grey)",
-        "10000 test images weighted equally, 4 draws each of noise of key 3; standard error from the noise 0.012 nats",
+        "10,000 test images weighted equally, 4 draws each of noise of key 3; standard error from the noise 0.012 nats",
         "parameters of newest, after step 1,000 and 2 of 50 epochs; the run is stopped",
     ]
     written = json.loads((tmp_path / "result.json").read_text())
@@ -67,7 +67,7 @@ def test_a_run_may_be_given_by_a_link(here, capsys):
 def test_one_draw_has_no_standard_error(run, capsys):
     assert main(["evaluate", str(run), "--draws", "1"]) == 0
     line = capsys.readouterr().out.splitlines()[1]
-    assert line == "10000 test images weighted equally, 1 draw each of the run's own noise"
+    assert line == "10,000 test images weighted equally, 1 draw each of the run's own noise"
 
 
 def test_the_result_is_printed_even_if_it_cannot_be_written(run, tmp_path, monkeypatch, capsys):

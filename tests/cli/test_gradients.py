@@ -126,7 +126,7 @@ MISTAKES = {
     "--problem rainforth --dim 2 --estimators rloo --samples 1,2": "rloo with K = 1: it compares samples with each "
     "other: use --samples 2 or more",
     "--problem rainforth --samples 0": "--samples are numbers from 1 to 65536 with commas between, not '0'",
-    "--problem rainforth --draws 3": "--draws must be two or more of each of the 32 data: use --draws 64 or more",
+    "--problem rainforth --draws 3": "--draws must be two or more of each datum: use --draws 64 or more",
     "--problem rainforth --key -1": "--key must lie between 0 and 2^63 - 1, not -1",
     "--problem rainforth --problem-key -1": "--problem-key must lie between 0 and 2^63 - 1, not -1",
     "--problem rainforth --data 0": "--data must be positive, not 0",

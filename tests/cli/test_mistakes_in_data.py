@@ -56,7 +56,8 @@ MISTAKES = [
     (
         array("nan.npy", HOLED),
         "nan.npy",
-        "vae-fn train: error: {here}/nan.npy: 36 pixels are NaN or infinite, the first in image 3: mend or remove them",
+        "vae-fn train: error: {here}/nan.npy: 36 pixels are NaN or infinite, the first in image 3: mend or remove "
+        "such images",
     ),
     (
         array("wide.npy", np.linspace(0, 255, 720).reshape(20, 6, 6)),

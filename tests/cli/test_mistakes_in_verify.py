@@ -181,7 +181,10 @@ MISTAKES = [
         "mine.py:double --args mine.py:words",
         "--args of mine.py:double must return a tuple of example arguments (x,), not a tuple of 1: (str)",
     ),
-    ("mine.py:double --args mine.py:unlike", "batched of --args has 2 entries for 1 arguments: give one for each"),
+    (
+        "mine.py:double --args mine.py:unlike",
+        "batched of --args is a tuple of 2 for 1 argument: give an entry for each",
+    ),
     (
         "mine.py:stl --args mine.py:one",
         "mine.py:stl is an estimator, which takes no --args: the kit has problems for it",

@@ -22,6 +22,7 @@ def test_loss_curves_end_at_their_last_finite_values():
 def test_gradients_above_the_threshold_are_counted():
     found = captions.gradient_norm(rows(0, 0, 0, 0, norms=[1.5, 1.0, None, 70.0]), 1.0)
     assert "2 of 3 points lie above" in found
+    assert "1 of 1 point lies above" in captions.gradient_norm(rows(0, norms=[1.5]), 1.0)
     assert "not clipped" in captions.gradient_norm(rows(0, norms=[3.0]), 0.0)
 
 
@@ -50,6 +51,7 @@ def test_marginals_advise_on_beta_only_where_chance_does_not_explain_the_distanc
 def test_interpolations_name_the_classes_if_there_are_some():
     assert "2 pairs (0 to 1, 2 to 7)," in captions.interpolations(2, ["0 to 1", "2 to 7"])
     assert "2 pairs, " in captions.interpolations(2, [])
+    assert "in 1 pair, " in captions.interpolations(1, [])
 
 
 def test_kl_is_summed_and_latents_in_use_are_counted():

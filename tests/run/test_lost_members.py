@@ -58,6 +58,6 @@ def test_a_result_that_is_not_finite_is_left_out_of_the_means(tmp_path, monkeypa
 
     monkeypatch.setattr(sitting.Recorder, "test", lost)
     folder, fault = train_ensemble(members(write_images(tmp_path), tmp_path / "runs", Varied(2)), quiet=True)
-    assert "1 of 2 members were lost, the others went on: key-1: the test ELBO is not finite" in str(fault)
+    assert "1 of 2 members was lost, the others went on: key-1: the test ELBO is not finite" in str(fault)
     (setting,) = json.loads((folder / "summary.json").read_text())["settings"]
     assert (setting["elbo"]["count"], setting["elbo"]["standard_deviation"], setting["kl"]["count"]) == (1, None, 2)

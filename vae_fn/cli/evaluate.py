@@ -13,6 +13,7 @@ from vae_fn.run.checks import LARGEST, ConfigError, check_key
 from vae_fn.run.folder import open_run, read_config
 from vae_fn.run.listing import list_run
 from vae_fn.run.metrics import with_nonfinite
+from vae_fn.words import counted
 
 SUMMARY = "Evaluate a run on its test images: the ELBO with its terms."
 
@@ -72,13 +73,13 @@ def bound_line(result: Mapping[str, Any]) -> str:
 
 def _noise_line(result: Mapping[str, Any]) -> str:
     noise = "the run's own noise" if result["key"] is None else f"noise of key {result['key']}"
-    draws = "1 draw" if result["draws"] == 1 else f"{result['draws']} draws"
     error = "" if result["draws"] == 1 else f"; standard error from the noise {nats(result['se_noise'], 3)}"
-    return f"{result['examples']} test images weighted equally, {draws} each of {noise}{error}"
+    images, draws = counted(result["examples"], "test image"), counted(result["draws"], "draw")
+    return f"{images} weighted equally, {draws} each of {noise}{error}"
 
 
 def _parameters_line(result: Mapping[str, Any], epochs: int, state: str) -> str:
-    where = f"after step {result['step']:,} and {result['epoch']} of {epochs} epochs"
+    where = f"after step {result['step']:,} and {result['epoch']} of {counted(epochs, 'epoch')}"
     return f"parameters of {result['checkpoint']}, {where}" + ("" if state == "finished" else f"; the run is {state}")
 
 

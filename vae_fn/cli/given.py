@@ -13,6 +13,7 @@ from vae_fn.errors import UserError
 from vae_fn.gradients import Estimator
 from vae_fn.training import Algorithm
 from vae_fn.verify.subjects import Example, Kind, Subject, kind_of
+from vae_fn.words import counted
 
 EXPECTED: dict[Kind, str] = {
     "estimator": "a vae_fn.gradients.Estimator, or a function without arguments that returns one",
@@ -112,7 +113,8 @@ def _check_example(subject: Subject, target: str) -> None:
     if callable(value) and not _takes(value, *args):
         raise UserError(f"{target} {_said(value, value)}, and --args returns {_kind_of_thing(args)}")
     if isinstance(batched, tuple) and len(batched) != len(args):
-        raise UserError(f"batched of --args has {len(batched)} entries for {len(args)} arguments: give one for each")
+        arguments = counted(len(args), "argument")
+        raise UserError(f"batched of --args is a tuple of {len(batched)} for {arguments}: give an entry for each")
     if kind == "distribution" and not tree.leaves(value):
         raise UserError(f"{target} has no tensors: give {EXPECTED['distribution']}")
 

@@ -193,7 +193,7 @@ def _measured(options: Any, place: "Place") -> "tuple[Place, Measurement, list[s
     data = None if place.posed.data is None else place.posed.data[: options.data]
     count = 1 if data is None else len(data)
     if options.draws < 2 * count:
-        raise UserError(f"--draws must be two or more of each of the {count} data: use --draws {2 * count} or more")
+        raise UserError(f"--draws must be two or more of each datum: use --draws {2 * count} or more")
     entered = enter(place, options.estimators, options.estimator, options.ks())
     for line in entered.left_out if not options.quiet else ():
         print(f"left out: {line}", file=sys.stderr)

@@ -15,6 +15,7 @@ from vae_fn.cli.parse import UsageError, parse_preset
 from vae_fn.run.checks import LARGEST, ConfigError, check_key, check_number
 from vae_fn.run.config import PRESET_HELP, PRESETS, TrainConfig
 from vae_fn.run.estimators import TRAITS
+from vae_fn.words import counted
 
 if TYPE_CHECKING:
     from vae_fn.lab.race import Curve, Leg, Standing
@@ -228,8 +229,8 @@ def _table(found: "Sequence[Standing]", options: RaceOptions) -> str:
     ]
     headers = ["estimator", "K", "best rate", "bound", "spread", "test", "evaluations", "seconds"]
     note = (
-        f"bound: {_bound_name(options.bound_samples)} of the held-out images in nats, mean over {keys} "
-        f"key{'s' * (keys != 1)}, which chose the rate; spread: standard\ndeviation over them; test: the same of the "
+        f"bound: {_bound_name(options.bound_samples)} of the held-out images in nats, mean over "
+        f"{counted(keys, 'key')}, which chose the rate; spread: standard\ndeviation over them; test: the same of the "
         "test images, which chose nothing; evaluations of f, forward + backward,\nfor one image and step; seconds of "
         "training without compiling and looking, median over keys."
     )

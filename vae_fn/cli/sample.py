@@ -7,6 +7,7 @@ from pathlib import Path
 from vae_fn.cli.options import ModelOptions, check_count
 from vae_fn.cli.output import PICTURES, check_ending, place, replacing, write_arrays, write_figure
 from vae_fn.cli.parse import parse
+from vae_fn.words import counted
 
 SUMMARY = "Draw latents from the prior and decode them, as a picture or as arrays."
 
@@ -50,6 +51,7 @@ def main(args: Sequence[str]) -> None:
         latents = {name: array.cpu().numpy() for name, array in numbered("latents", drawn.latents)}
         write_arrays(out, {"images": images.reshape(-1, *trained.shape)} | latents)
     if not options.quiet:
-        print(f"{options.count} samples of {options.run} in {out}: means of p(x | z) at draws of key {options.key}")
+        samples = counted(options.count, "sample")
+        print(f"{samples} of {options.run} in {out}: means of p(x | z) at draws of key {options.key}")
         if replaced:
             print(replaced)

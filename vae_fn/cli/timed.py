@@ -7,6 +7,7 @@ from typing import Any
 from vae_fn import random
 from vae_fn.bench.variants import REFERENCE, VARIANTS
 from vae_fn.run.environment import environment
+from vae_fn.words import counted
 
 VARIABLES = ("OMP_", "MKL_", "KMP_", "GOMP_", "DNNL_", "ONEDNN_", "TORCH", "CUBLAS_", "NVIDIA_TF32")
 """How the names of variables begin that times may depend on."""
@@ -150,7 +151,8 @@ def _sizes(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _faults(row: Mapping[str, Any], reference: float | None) -> Iterator[str]:
     """What is wrong with a row, whose parity is held against that of eager steps in the same precision."""
     if row["recompiles"]:
-        yield f"{row['name']} was compiled again {row['recompiles']} times after its first call: shapes change"
+        times = counted(row["recompiles"], "time")
+        yield f"{row['name']} was compiled again {times} after its first call: shapes change"
     if row["ratio_to_limit"] < 1:
         yield f"{row['name']} is below the limit, which was measured while the machine was busy: measure again"
     if reference is not None and (row["parity"] or 0) > DIFFERENT * max(reference, ROUNDING):

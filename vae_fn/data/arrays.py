@@ -12,6 +12,7 @@ from vae_fn.data.checks import check_bright, check_images
 from vae_fn.data.dataset import Dataset, Split, batch_slices, divide_places
 from vae_fn.data.idx import DataError
 from vae_fn.types import Pixels, Shape
+from vae_fn.words import counted
 
 TEST_SHARE = 6
 """Where a data set has no test part, one image in so many is held out as one: rounded down, and at least one."""
@@ -89,7 +90,9 @@ def _check_classes(name: str, labels: np.ndarray, count: int) -> None:
     if labels.dtype.kind not in "iu":
         raise DataError(f"{name}: labels of dtype {labels.dtype}: number the classes from 0, with an integer dtype")
     if labels.shape != (count,):
-        raise DataError(f"{name}: labels of shape {labels.shape} for {count} images: give one per image, ({count},)")
+        raise DataError(
+            f"{name}: labels of shape {labels.shape} for {counted(count, 'image')}: give one per image, ({count},)"
+        )
     classes = labels.astype(np.int64)
     if classes.min() < 0:
         first = int(np.argmax(classes < 0))

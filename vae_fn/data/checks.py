@@ -3,6 +3,7 @@
 import numpy as np
 
 from vae_fn.data.idx import DataError
+from vae_fn.words import counted
 
 
 def check_images(name: str, images: np.ndarray) -> None:
@@ -77,8 +78,9 @@ def _check_finite(name: str, images: np.ndarray) -> None:
         return
     finite = np.isfinite(images)
     first = int(np.argmin(finite.reshape(len(images), -1).all(axis=1)))
-    count = finite.size - np.count_nonzero(finite)
-    raise DataError(f"{name}: {count} pixels are NaN or infinite, the first in image {first}: mend or remove them")
+    count = finite.size - int(np.count_nonzero(finite))
+    found = f"{counted(count, 'pixel')} {'is' if count == 1 else 'are'} NaN or infinite"
+    raise DataError(f"{name}: {found}, the first in image {first}: mend or remove such images")
 
 
 def _check_range(name: str, images: np.ndarray) -> None:

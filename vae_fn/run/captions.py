@@ -10,6 +10,7 @@ from jaxtyping import Float
 from vae_fn.viz import Deviation, Usage, active_units, constant_bits, used_classes
 from vae_fn.viz.latents import prior_mass
 from vae_fn.viz.style import latent_name, signed
+from vae_fn.words import counted
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -32,7 +33,8 @@ def gradient_norm(rows: Sequence[Mapping[str, Any]], clip_norm: float) -> str:
         return f"{text} It is not clipped in this run."
     norms = [row["grad_norm"] for row in rows if row["split"] == "train" and row["grad_norm"] is not None]
     above = sum(norm > clip_norm for norm in norms)
-    return f"{text} A gradient above the dashed line is scaled down to it; {above} of {len(norms)} points lie above."
+    points, lie = counted(len(norms), "point"), "lies" if above == 1 else "lie"
+    return f"{text} A gradient above the dashed line is scaled down to it; {above} of {points} {lie} above."
 
 
 def samples(count: int) -> str:
@@ -46,8 +48,8 @@ def samples(count: int) -> str:
 def reconstructions(count: int, error: float) -> str:
     """What gets lost on the way."""
     return (
-        f"{count} test images, each with what is left of it after encoding and decoding. A pixel is off by {error:.3f} "
-        "on average, where black to white is 1."
+        f"{counted(count, 'test image')}, each with what is left of it after encoding and decoding. A pixel is off by "
+        f"{error:.3f} on average, where black to white is 1."
     )
 
 
@@ -83,16 +85,17 @@ def latent_histogram(draws: Float[np.ndarray, "n 2"]) -> str:
 def marginals(deviations: Sequence[Deviation], count: int, beta: float) -> str:
     """How far the latents are from the prior, and what follows for beta."""
     worst, noise = max(deviations, key=lambda row: row.ks), CRITICAL / math.sqrt(count)
+    draws = counted(count, "exact draw")
     distance = (
         f"The latent farthest from the prior is {latent_name(worst.dimension)}, at a KS distance of {worst.ks:.3f}"
     )
     if worst.ks <= noise:
         return (
-            f"{distance}: no more than {count:,} exact draws of N(0, 1) often have (up to {noise:.3f}), so each latent "
-            "by itself looks like the prior. Together they may still differ from it."
+            f"{distance}: no more than {draws} of N(0, 1) would often have (up to {noise:.3f}), so each latent by "
+            "itself looks like the prior. Together they may still differ from it."
         )
     return (
-        f"{distance}; {count:,} exact draws of N(0, 1) would mostly stay below {noise:.3f}. If samples matter more to "
+        f"{distance}; {draws} of N(0, 1) would mostly stay below {noise:.3f}. If samples matter more to "
         f"you than reconstructions, a larger --beta (here {beta:g}) usually brings the latents nearer to the prior; a "
         "smaller one favours reconstructions."
     )
@@ -107,10 +110,10 @@ def code_usage(layers: Sequence[Usage]) -> str:
             f"{used.min():.1f} to {used.max():.1f} (the exponential of the entropy of their shares). Rows that differ "
             "between the two halves are where samples from the prior are unlike the codes of images."
         )
-    constant = [f"{constant_bits(layer.posterior)} of {len(layer.posterior)}" for layer in layers]
+    constant = [f"{constant_bits(layer.posterior)} of {counted(len(layer.posterior), 'bit')}" for layer in layers]
     return (
         "Whether the code uses what it has: a bit that is always a one, or never, tells nothing. Nearly constant (in "
-        f"99 % of the test images) are {' and '.join(constant)} bits{', layer by layer' if len(layers) > 1 else ''}."
+        f"99 % of the test images) are {' and '.join(constant)}{', layer by layer' if len(layers) > 1 else ''}."
     )
 
 
@@ -118,8 +121,8 @@ def interpolations(count: int, names: Sequence[str]) -> str:
     """What lies between two images; the pairs are named by their classes, if there are some."""
     named = f" ({', '.join(names)})" if names else ""
     return (
-        f"From one test image to another in {count} pairs{named}, each way decoded step by step. A smooth change "
-        "shows that the latents between two images mean something too."
+        f"From one test image to another in {counted(count, 'pair')}{named}, each way decoded step by step. A smooth "
+        "change shows that the latents between two images mean something too."
     )
 
 

@@ -111,7 +111,8 @@ def _carried_on(sittings: Sequence[Sitting], folder: Path, quiet: bool) -> NonFi
     said = "; ".join(f"{run.name}: {fault}" for run, fault in faults.items())
     if len(faults) == len(sittings):
         return NonFiniteError(f"all members in training were lost: {said}")
-    return NonFiniteError(f"{len(faults)} of {len(sittings)} members were lost, the others went on: {said}")
+    were = "was" if len(faults) == 1 else "were"
+    return NonFiniteError(f"{len(faults)} of {len(sittings)} members {were} lost, the others went on: {said}")
 
 
 def _concluded(folder: Path, runs: Sequence[Path]) -> tuple[Path, None]:

@@ -33,7 +33,7 @@ class Varied(NamedTuple):
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:
-    """The numbers of an option, in their order.
+    """The numbers of an option of several values of a setting, in their order.
 
     Raises:
         ConfigError: There is none, a part is no number, or a number is out of range or there twice.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from vae_fn.run.folder import RunError, write_atomic
+from vae_fn.words import counted
 
 METRICS = (
     "step",
@@ -70,7 +71,8 @@ def keep_rows(path: Path, count: int) -> None:
     """
     lines = _lines(path)
     if len(lines) < count:
-        raise RunError(f"{path} has {len(lines)} rows, but {count} were written: restore the file, or train again")
+        rows = counted(len(lines), "row")
+        raise RunError(f"{path} has {rows}, but {count} were written: restore the file, or train again")
     write_atomic(path, "".join(line + "\n" for line in lines[:count]))
 
 

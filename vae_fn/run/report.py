@@ -16,6 +16,7 @@ from vae_fn.run.config import TrainConfig
 from vae_fn.run.figures import FIGURES, which
 from vae_fn.run.folder import RunError, write_atomic
 from vae_fn.run.subject import MOST_CLASSES, Subject, load_subject
+from vae_fn.words import counted
 
 RESULT = {
     "steps": int,
@@ -76,7 +77,7 @@ def notes(subject: Subject, summary: Mapping[str, Any]) -> list[str]:
     checkpoint, record, config = subject.trained.checkpoint.name, subject.trained.record, subject.config
     texts = [
         f"The figures show the parameters of {checkpoint}, after step {record.step:,}, which is epoch "
-        f"{record.epoch} of {config.epochs}, on {len(subject.means):,} test images."
+        f"{record.epoch} of {config.epochs}, on {counted(len(subject.means), 'test image')}."
     ]
     if not summary:
         texts.append("The run is not finished, so there is no result yet.")

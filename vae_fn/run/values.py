@@ -8,6 +8,7 @@ from vae_fn.optimization import schedules
 from vae_fn.optimization.schedules import Schedule
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
+from vae_fn.words import counted
 
 
 def make_values(config: TrainConfig) -> dict[str, Tensor]:
@@ -31,7 +32,7 @@ def make_learning_rate(config: TrainConfig, steps: int, value: Tensor) -> Schedu
         return schedules.constant(value)
     if config.warmup_steps >= steps:
         raise ConfigError(
-            f"warmup_steps {config.warmup_steps} leaves nothing of the run's {steps} steps: "
+            f"warmup_steps {config.warmup_steps} leaves nothing of the run's {counted(steps, 'step')}: "
             "use fewer --warmup-steps or more --epochs"
         )
     return schedules.warmup_cosine(value, config.warmup_steps, steps, final=torch.zeros_like(value))

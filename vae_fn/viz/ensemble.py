@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from vae_fn.viz.curves import series, settled_limits
 from vae_fn.viz.race import COLOURS, DASHES
 from vae_fn.viz.style import new_figure, styled
+from vae_fn.words import counted
 
 Rows = Sequence[Mapping[str, Any]]
 """The rows of a run's `metrics.jsonl`."""
@@ -41,7 +42,7 @@ def ensemble_curves(groups: Mapping[str, Sequence[Rows]]) -> Figure:
         axes.set_ylabel(f"{split} ELBO\n(nats per image)")
     panels[-1].set_xlabel("training step")
     panels[-1].set_xlim(left=0)
-    counts = [f"{len(each)} key{'s' * (len(each) != 1)}" for each in groups.values()]
+    counts = [counted(len(each), "key") for each in groups.values()]
     labels = [", ".join(filter(None, each)) for each in zip(groups, counts, strict=True)]
     figure.legend(panels[0].lines, labels, loc="outside upper right", ncols=min(2, len(labels)))
     figure.align_ylabels(panels)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from vae_fn.types import Shape
 from vae_fn.viz.style import WIDTH, new_figure, styled
+from vae_fn.words import counted
 
 GAP = 2
 """Pixels between two pictures."""
@@ -19,7 +20,7 @@ GAP = 2
 def prior_samples(images: Float[np.ndarray, "n d"], shape: Shape) -> Figure:
     """Means p(x | z) at draws z from the prior, as a square grid (8 x 8 for 64 images) in reading order."""
     columns = math.ceil(math.sqrt(len(images)))
-    note = f"Means of p(x | z) at {len(images)} draws z from the prior. Black is 0, white is 1."
+    note = f"Means of p(x | z) at {counted(len(images), 'draw')} z from the prior. Black is 0, white is 1."
     figure = new_figure("Samples from the prior", note, grid_height(shape, math.ceil(len(images) / columns), columns))
     draw_grid(figure.subplots(), images, shape, columns)
     return figure

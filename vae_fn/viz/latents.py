@@ -11,6 +11,7 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from vae_fn.viz.style import BLACK, BLUE, CLASSES, latent_axis, new_figure, reach, styled
+from vae_fn.words import counted
 
 RADII = (1.0, 2.0, 3.0)
 """Of the prior's contours, in standard deviations."""
@@ -37,7 +38,7 @@ def latent_scatter(
     points = means[:, dims]
     extent = reach(points)
     figure = new_figure(
-        f"Posterior means of {len(points):,} images",
+        f"Posterior means of {counted(len(points), 'image')}",
         _outside(points, extent) + ("" if labels is None else "A number stands where its class is densest. ") + _MASSES,
         height=6.3,
     )
@@ -62,7 +63,7 @@ def latent_histogram(z: Float[np.ndarray, "n d"], dims: tuple[int, int] = (0, 1)
     extent = reach(points)
     counts, _ = _count(points, extent, BINS)
     figure = new_figure(
-        f"Posterior draws of {len(points):,} images, counted",
+        f"Posterior draws of {counted(len(points), 'image')}, counted",
         f"{BINS} x {BINS} squares; empty ones are white. " + _outside(points, extent) + _MASSES,
         height=5.6,
     )

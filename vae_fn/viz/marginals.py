@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from vae_fn.viz.deviation import Deviation, deviation_from_prior, normal_density
 from vae_fn.viz.style import SKY, VERMILLION, latent_name, new_figure, reach, signed, styled
+from vae_fn.words import counted
 
 MOST = 12
 """Panels of the figure."""
@@ -37,8 +38,8 @@ def marginals(z: Float[np.ndarray, "n d"], dims: Sequence[int]) -> Figure:
     )
     figure = new_figure(
         "Latents beside the prior",
-        f"{shown}One draw from the posterior of each of {len(z):,} images. KS: Kolmogorov-Smirnov distance to N(0, 1), "
-        "between 0 and 1. Of N(0, 1) itself: KS 0, mean 0, variance 1.",
+        f"{shown}One draw from the posterior of each of {counted(len(z), 'image')}. KS: Kolmogorov-Smirnov distance to "
+        "N(0, 1), between 0 and 1. Of N(0, 1) itself: KS 0, mean 0, variance 1.",
         height=1.4 + 1.7 * rows if rows > 1 else 3.6,
     )
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)

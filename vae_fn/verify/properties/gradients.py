@@ -17,6 +17,7 @@ from vae_fn.verify.properties.differences import Slope, slope
 from vae_fn.verify.properties.results import NARROW, distance
 from vae_fn.verify.seeds import name_of
 from vae_fn.verify.verdict import Status, Verdict
+from vae_fn.words import counted
 
 ROUNDING = 1e-9
 """What is forgiven, relative to the largest slope of the result: no wrong formula is off by so little."""
@@ -68,7 +69,9 @@ def gradients(fn: Callable[..., Tree], *args: Tree, name: str | None = None) -> 
         for finding in _along(function, given.varied, step, moved, random.fold_in(key, index))
     ]
     gravest = max(found, key=lambda finding: (_GRAVITY.index(finding.status), finding.ratio))
-    detail = gravest.detail if gravest.status != "passed" else f"{len(directions)} directions: {gravest.detail}"
+    detail = (
+        gravest.detail if gravest.status != "passed" else f"{counted(len(directions), 'direction')}: {gravest.detail}"
+    )
     seconds = time.perf_counter() - start
     return Verdict("gradients", label, "deterministic", gravest.status, detail, *gravest.measured, seconds=seconds)
 

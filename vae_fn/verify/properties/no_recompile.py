@@ -12,6 +12,7 @@ from vae_fn.types import Tree
 from vae_fn.verify.properties.arguments import Arguments, arguments, reason
 from vae_fn.verify.seeds import name_of
 from vae_fn.verify.verdict import Status, Verdict
+from vae_fn.words import counted
 
 
 def no_recompile(fn: Callable[..., Tree], calls: Sequence[tuple[Tree, ...]], *, name: str | None = None) -> Verdict:
@@ -43,7 +44,7 @@ def no_recompile(fn: Callable[..., Tree], calls: Sequence[tuple[Tree, ...]], *, 
     except Exception as error:  # the compiler's, or the function's under it
         return verdict("rejected", f"it cannot be compiled whole: {reason(error)}")
     if again is None:
-        return verdict("passed", f"one graph for {len(given)} calls", 0.0)
+        return verdict("passed", f"one graph for {counted(len(given), 'call')}", 0.0)
     blamed = " and ".join(_said(name, given[0].leaves[name], given[again].leaves[name]) for name in guilty)
     blamed = blamed or "no leaf alone makes it: what it reads beside its arguments has changed, or was one object twice"
     return verdict("rejected", f"call {again + 1} compiles again: {blamed}", 1.0, next(iter(guilty), None))
