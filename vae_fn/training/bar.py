@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+FORM = "{desc}|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+"""What the bar shows, which is to fit 80 columns."""
+
 
 class Row(NamedTuple):
     """Training since the last row.
@@ -31,7 +34,7 @@ def show(bar: tqdm, rows: Sequence[Row], epochs: int) -> None:
     """Means over the members, and the speed of all."""
     if not rows:
         return
-    means = {name: sum(row.info[name] for row in rows) / len(rows) for name in ("loss", "reconstruction", "kl")}
+    means = {name: sum(row.info[name] for row in rows) / len(rows) for name in ("loss", "kl")}
     terms, skipped = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()), sum(row.skipped for row in rows)
     speed = sum(row.examples_per_second for row in rows)
     bar.set_description(f"epoch {rows[0].epoch}/{epochs}", refresh=False)
@@ -44,7 +47,7 @@ def progress_bar(start: int, steps: int, quiet: bool) -> tqdm:
     return tqdm(
         initial=start,
         total=steps,
-        unit="step",
+        bar_format=FORM,
         dynamic_ncols=True,
         mininterval=seconds_between,
         disable=quiet,
