@@ -37,7 +37,8 @@ def test_no_torch_before_a_command_runs(args, status):
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["-h"]])
-def test_overview_lists_the_commands(args, capsys):
+def test_overview_lists_the_commands(args, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(args) == 0
     lines = capsys.readouterr().out.splitlines()
     for name, command in COMMANDS.items():

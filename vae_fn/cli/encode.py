@@ -29,11 +29,11 @@ class EncodeOptions(ModelOptions):
     """
 
     data: str | None = None
-    """Images: a data set by name, or the path of a folder of IDX files, a .npy or a .npz file, of the size that the
-    model was trained on. By default the run's."""
+    """Images: a data set by name, or the path of a folder of IDX files, a .npy or a .npz file.
+    They have the size that the model was trained on. By default the run's."""
     split: Part = "all"
-    """Part of the data. all: the rows are in the order of the file; of data in two parts, training images first. train
-    and test: also of a file without a test part, as training divides it, each in the order of the file."""
+    """Part of the data. all: the rows are in the order of the file; of data in two parts, training images first.
+    train and test: also of a file without a test part, as training divides it, each in the order of the file."""
     out: Path | None = None
     """File to write, .npz. By default RUN/latents.npz."""
 

@@ -25,8 +25,7 @@ class EvaluateConfig:
     run: Annotated[Path, Positional, arg(metavar="RUN")]
     """Folder of the run, such as runs/tutorial-0."""
     checkpoint: str = "newest"
-    """Which of the run's saved parameters to use: newest, best (by the ELBO of held-out images), or a file in
-    RUN/checkpoints."""
+    """Which saved parameters to use: newest, best (by the ELBO of held-out images), or a file in RUN/checkpoints."""
     draws: int | None = None
     """Noise draws per image; by default the run's evaluation_draws."""
     key: int | None = None

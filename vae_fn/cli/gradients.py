@@ -1,5 +1,6 @@
 """`vae-fn gradients`: estimators measured against the exact gradient, on a published problem or a trained model."""
 
+import inspect
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -134,7 +135,7 @@ def _parse(args: Sequence[str]) -> Any:
         raise UsageError(f"{name} is the model of a run: give it by --run RUN instead of --problem.")
     if value_of("--run", args) is not None:
         raise UsageError("a run and a published problem exclude each other: leave out --problem or --run.")
-    options = parse(_with_problem(problem), args, PROG, description=f"{SUMMARY}\n\n{name}: {problem.__doc__}")
+    options = parse(_with_problem(problem), args, PROG, description=f"{SUMMARY}\n\n{name}: {inspect.getdoc(problem)}")
     check_key(getattr(options.of_problem, "key", 0), "--problem-key")
     return options
 

@@ -22,7 +22,7 @@ from vae_fn.cli import (
     train,
     verify,
 )
-from vae_fn.cli.parse import UsageError, did_you_mean
+from vae_fn.cli.parse import UsageError, did_you_mean, filled
 from vae_fn.errors import UserError
 from vae_fn.run.faults import lacks_memory
 from vae_fn.run.interrupts import Interrupted
@@ -116,8 +116,9 @@ def _remedy(fault: OSError) -> str:
 
 
 def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {command.SUMMARY}" for name, command in COMMANDS.items()]
+    width = max(map(len, COMMANDS)) + 4
+    named = [f"  {name}".ljust(width) + command.SUMMARY for name, command in COMMANDS.items()]
+    lines = [filled(line, " " * width) for line in named]
     return "\n".join(
         [
             "usage: vae-fn COMMAND [arguments]",
@@ -129,6 +130,6 @@ def _overview() -> str:
             "Commands:",
             *lines,
             "",
-            "`vae-fn COMMAND --help` lists its options; `--debug` shows the traceback of an error.",
+            "`vae-fn COMMAND --help` lists its options; `--debug` shows an error's traceback.",
         ]
     )

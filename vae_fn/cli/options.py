@@ -31,8 +31,7 @@ class ModelOptions:
     run: Annotated[Path, Positional, arg(metavar="RUN")]
     """Folder of the run, such as runs/tutorial-0."""
     checkpoint: str = "newest"
-    """Which of the run's saved parameters to use: newest, best (by the ELBO of held-out images), or a file in
-    RUN/checkpoints."""
+    """Which saved parameters to use: newest, best (by the ELBO of held-out images), or a file in RUN/checkpoints."""
     key: int = 0
     """Seed of what is random here; the same key gives the same result."""
     device: str | None = None

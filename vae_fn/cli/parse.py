@@ -2,9 +2,12 @@
 
 import contextlib
 import difflib
+import inspect
 import io
 import itertools
 import re
+import shutil
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -42,6 +45,7 @@ def parse(
         UserError: The arguments cannot be read, or the dataclass refuses a value.
     """
     args, options = [_hyphenated(arg) for arg in args], _options(settings)
+    described = settings.__doc__ if description is None else description
     for arg in args:
         if arg.startswith("--"):
             _check_option(arg, options)
@@ -53,7 +57,7 @@ def parse(
                 args=args,
                 prog=prog,
                 default=tyro.MISSING_NONPROP if default is None else default,
-                description=description,
+                description=_paragraphs(inspect.cleandoc(described or "")),
                 return_unknown_args=True,
                 config=(DisallowNone,),
             )
@@ -87,11 +91,26 @@ def parse_preset(presets: Mapping[str, Settings], args: Sequence[str], prog: str
     return parse(type(default), args[int(named) :], usage, default, description)
 
 
+def filled(line: str, indent: str) -> str:
+    """A line broken into several that fit the terminal, all but the first indented."""
+    columns = shutil.get_terminal_size().columns
+    return textwrap.fill(line, columns, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """Name the nearest name as a question, or else all of them; starts with a space."""
     names = list(names)
     near = difflib.get_close_matches(word, names, n=1)
     return f" Did you mean {near[0]}?" if near else f" Choose from: {', '.join(names)}."
+
+
+def _paragraphs(text: str) -> str:
+    """Paragraphs in lines that fit the terminal; those below the first are indented, or else tyro joins them again.
+
+    A line that begins with a space is a paragraph of its own.
+    """
+    lines = re.sub(r"(?<=\S)\n(?=\S)", " ", text).splitlines()
+    return "\n".join(filled(line, "    " if line.startswith(" ") else "  ") for line in lines)
 
 
 def _hyphenated(arg: str) -> str:

@@ -1,5 +1,6 @@
 """`vae-fn race [PRESET]`: train by several estimators, each at its best learning rate, and compare the bounds."""
 
+import inspect
 import logging
 import math
 import sys
@@ -52,8 +53,8 @@ class RaceOptions:
 
     settings: OmitArgPrefixes[TrainConfig]
     estimators: Annotated[str, arg(metavar="NAME[:K],...")] = "rloo,disarm"
-    """Who races: estimators of `vae-fn gradients --list` with commas between; K samples each, or the fewest that one
-    takes."""
+    """Who races: estimators of `vae-fn gradients --list` with commas between.
+    Each takes K samples, or the fewest that it can."""
     rates: str = "1e-3,3e-3,1e-2"
     """Learning rates, with commas between."""
     keys: str = "0,1,2"
@@ -65,8 +66,8 @@ class RaceOptions:
     bound_samples: int = 1
     """Samples K of the bound that is looked at; 1 is the ELBO."""
     out: Path = Path("race")
-    """Folder for the legs, the rows and the figure. A race that was stopped goes on there with the same command; more
-    estimators, rates or keys are added to it."""
+    """Folder for the legs, the rows and the figure. A race that was stopped goes on there with the same command.
+    More estimators, rates or keys are added to it."""
     json: Path | None = None
     """File to write the standings to, as JSON."""
     quiet: bool = False
@@ -127,7 +128,7 @@ def main(args: Sequence[str]) -> None:
     names.sort(key=lambda name: PRESETS[name].latent_family == "normal")  # those of the estimators that race by default
     presets = "\n".join(f"  {name}: {PRESET_HELP[name]}" for name in names)
     starts = {name: RaceOptions(PRESETS[name]) for name in names}
-    about = RaceOptions.__doc__ or ""
+    about = inspect.getdoc(RaceOptions)
     options = parse_preset(
         starts,
         args,

@@ -35,13 +35,13 @@ class ReconstructOptions(ModelOptions):
     data: str | None = None
     """Images: a data set by name, or the path of a folder of IDX files, a .npy or a .npz file. By default the run's."""
     split: Part | None = None
-    """Part of the data. By default test of the run's images, which it was not trained on, and all of those that --data
-    names. train and test: also of a file without a test part, as training divides it."""
+    """Part of the data. By default test of the run's images, and all of those that --data names.
+    train and test: also of a file without a test part, as training divides it."""
     count: int = 30
     """Images to show, the first of every class in turn; without labels the first ones."""
     out: Path | None = None
-    """File to write: .png or .svg for a picture, .npz for arrays: images, decoded, latents, and their indices in the
-    split. By default RUN/figures/reconstructions.png."""
+    """File to write: .png or .svg for a picture, .npz for arrays.
+    These are images, decoded, latents, and their indices in the split. By default RUN/figures/reconstructions.png."""
     json: Path | None = None
     """File to write the ELBO of the images shown to, with its terms, as JSON."""
 

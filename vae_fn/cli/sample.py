@@ -22,9 +22,9 @@ class SampleOptions(ModelOptions):
     count: int = 64
     """Latents to draw; the first of them are the same for every count."""
     out: Path | None = None
-    """File to write: .png or .svg for a picture, .npz for the arrays images (count, height, width) and latents
-    (count, dimensions), .npy for the images alone; of layers there are latents_1, latents_2, ... By default
-    RUN/figures/samples.png."""
+    """File to write: .png or .svg for a picture, .npz for arrays, .npy for the images alone.
+    The arrays are images (count, height, width) and latents (count, dimensions), of layers latents_1, latents_2, ...
+    By default RUN/figures/samples.png."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -41,8 +41,8 @@ class TrainOptions:
     print_config: bool = False
     """Print the settings as TOML, and do nothing else."""
     resume: Path | None = None
-    """Go on with a run that was stopped: its folder, or one of its checkpoints; or the folder of an ensemble. It keeps
-    its settings."""
+    """Go on with a run that was stopped: its folder, or one of its checkpoints; or the folder of an ensemble.
+    It keeps its settings."""
     exact: bool = False
     """With --resume: refuse to go on where versions, machine or threads are others, instead of warning."""
     overwrite: bool = False

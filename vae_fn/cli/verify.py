@@ -38,13 +38,14 @@ class VerifyOptions:
     kind: Annotated[
         Literal["estimator", "distribution", "optimizer", "step", "function"] | None, arg(name="as", metavar="KIND")
     ] = None
-    """What it is: estimator, distribution, optimizer, step or function. By default its type tells, and what is of no
-    other type is a function."""
+    """What it is: estimator, distribution, optimizer, step or function.
+    By default its type tells, and what is of no other type is a function."""
     args: Annotated[str | None, arg(metavar="MODULE:FUNCTION")] = None
-    """A function without arguments that returns what is needed beside the object, as a tuple. Of a function: example
-    arguments, or a vae_fn.verify.Example of them. Of a step: a batch, or its state and further arguments. Of an
-    optimizer, if you like: the torch.optim it must equal, as a function of parameters. Of a distribution, if you like:
-    another one for the KL divergence."""
+    """A function without arguments that returns what is needed beside the object, as a tuple.
+    Of a function: example arguments, or a vae_fn.verify.Example of them.
+    Of a step: a batch, or its state and further arguments.
+    Of an optimizer, if you like: the torch.optim it must equal, as a function of parameters.
+    Of a distribution, if you like: another one for the KL divergence."""
     mutate: bool = False
     """Also make wrong versions of the object, and list which of them the checks notice."""
     json: Path | None = None

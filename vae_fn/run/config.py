@@ -1,6 +1,6 @@
 """Every setting of a training run, its presets, and its form in TOML.
 
-The text under each field is also its help on the command line.
+The text under each field is also its help on the command line, where lines are broken as they are here.
 """
 
 import os
@@ -59,8 +59,9 @@ class TrainConfig:
     classes: int = 10
     """Classes of each one-hot variable (categorical only)."""
     hidden: int = 512
-    """Width h of the widest hidden layer: with normal latents the layers are h, h/2, h/4 and h/8 wide, h a multiple of
-    8; with others there are two of width h, and 0 makes the networks linear."""
+    """Width h of the widest hidden layer.
+    With normal latents the layers are h, h/2, h/4 and h/8 wide, h a multiple of 8.
+    With others there are two of width h, and 0 makes the networks linear."""
     beta: float = 1.0
     """Weight of the KL term; 1 is the ELBO itself."""
     kl_warmup: int = 0
@@ -84,8 +85,8 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     """What the networks compute in while training; parameters, heads and losses are float32, and so is evaluation."""
     microbatch: int = 0
-    """Images that pass through the networks at a time; the gradient is summed over the batch: less memory, the same
-    numbers to rounding. 0 takes the whole batch."""
+    """Images that pass through the networks at a time; 0 takes the whole batch.
+    The gradient is summed over the batch: less memory, the same numbers to rounding."""
     compile: bool = True
     """Compile the training step (a minute at the start the first time, seconds later on; then faster steps)."""
     device: str = "cpu"
