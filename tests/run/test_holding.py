@@ -1,7 +1,6 @@
 """One run, one writer: what is swept away, what is left, and what a second process is told."""
 
 import os
-from dataclasses import replace
 
 import pytest
 
@@ -48,8 +47,11 @@ def test_overwriting_never_deletes_the_images(tmp_path):
     run = train(settings(images, tmp_path / "runs", epochs=1), quiet=True)
     inside = run / "images.npy"
     images.rename(inside)
-    with pytest.raises(RunError, match="lies in the run that --overwrite deletes"):
-        train(replace(settings(inside, tmp_path / "runs"), epochs=1), overwrite=True, quiet=True)
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    for place in ("runs", "link"):
+        for data in (inside, tmp_path / "link" / "small" / "images.npy"):
+            with pytest.raises(RunError, match="lies in the run that --overwrite deletes"):
+                train(settings(data, tmp_path / place, epochs=1), overwrite=True, quiet=True)
     assert inside.exists()
 
 

@@ -235,14 +235,14 @@ def _in_the_way(path: Path) -> RunError:
 
 def _delete_run(path: Path) -> None:
     """Delete a run or an ensemble that no process is writing; it goes as a whole or stays."""
+    ways = "delete it by hand, or choose another --name"
+    if path.is_symlink():
+        raise RunError(f"{path} is a symbolic link, and what it leads to is not deleted: {ways}")
     try:
-        if path.is_symlink():
-            raise RunError("it is a symbolic link")
         runs = members_of(path) if (path / ENSEMBLE).is_file() else [path]
         for run in runs:
             read_config(run)
     except (UserError, OSError) as fault:
-        ways = "delete it by hand, or choose another --name"
         raise RunError(f"{path} exists and is not a run of this version: {ways}") from fault
     if others := sorted({file.parent for file in path.rglob("config.toml")} - set(runs)):
         raise RunError(f"{others[0]} would go with {path}: move it elsewhere first, or choose another --name")

@@ -41,12 +41,13 @@ def train(config: TrainConfig, *, overwrite: bool = False, quiet: bool = False) 
 
 
 def check_overwritten(data: str, folder: Path) -> None:
-    """See that the images are not in a folder that is about to be deleted.
+    """See that the images are not in a folder that is about to be deleted, whatever links lead to either.
 
     Raises:
         RunError: they are.
     """
-    if Path(data).is_relative_to(folder.absolute()):
+    file = Path(data)
+    if file.is_relative_to(folder.absolute()) or (file.exists() and file.resolve().is_relative_to(folder.resolve())):
         raise RunError(f"{data} lies in the run that --overwrite deletes: move it, or choose another --name")
 
 
