@@ -186,7 +186,7 @@ MISTAKES = [
     (
         None,
         "blobs.npy --epochs 1 --schedule warmup-cosine --warmup-steps 4",
-        "vae-fn train: error: warmup_steps 4 leaves nothing of the run's 4 steps: use fewer --warmup-steps or "
+        "vae-fn train: error: --warmup-steps 4 leaves nothing of the run's 4 steps: use fewer --warmup-steps or "
         "more --epochs",
     ),
 ]

@@ -19,7 +19,7 @@ NOT_NEGATIVE = (
 )
 """Numbers that may be 0."""
 
-LARGEST = dict.fromkeys(("latents", "classes", "hidden", "samples", "evaluation_draws"), 65_536)
+LARGEST: dict[str, int] = dict.fromkeys(("latents", "classes", "hidden", "samples", "evaluation_draws"), 65_536)
 """The largest values of what takes up memory."""
 
 LARGEST_NUMBER = 1e30

@@ -32,7 +32,7 @@ def make_learning_rate(config: TrainConfig, steps: int, value: Tensor) -> Schedu
         return schedules.constant(value)
     if config.warmup_steps >= steps:
         raise ConfigError(
-            f"warmup_steps {config.warmup_steps} leaves nothing of the run's {counted(steps, 'step')}: "
+            f"--warmup-steps {config.warmup_steps} leaves nothing of the run's {counted(steps, 'step')}: "
             "use fewer --warmup-steps or more --epochs"
         )
     return schedules.warmup_cosine(value, config.warmup_steps, steps, final=torch.zeros_like(value))
