@@ -54,7 +54,12 @@ def size(tree: Tree) -> int:
 
 def global_norm(tree: Tree) -> Tensor:
     """The Euclidean norm of all leaves together, shape ()."""
-    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(leaf) for leaf in leaves(tree)]))
+    return torch.linalg.vector_norm(torch.stack([_norm(leaf) for leaf in leaves(tree)]))
+
+
+def _norm(leaf: Tensor) -> Tensor:
+    rows = torch.linalg.vector_norm(leaf.flatten(1), dim=1) if leaf.ndim > 1 else leaf  # long sums compile badly
+    return torch.linalg.vector_norm(rows)
 
 
 def flat_names(tree: Tree) -> dict[str, Any]:

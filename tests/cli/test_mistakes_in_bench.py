@@ -7,7 +7,7 @@ from tests.bench.canned import SOURCE
 from tests.cli.benches import bench
 from vae_fn.cli import benched
 from vae_fn.cli.main import main
-from vae_fn.compiling import gemm
+from vae_fn.compiling import processor
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,8 @@ def test_a_row_for_another_device_is_refused(measured, monkeypatch, capsys):
 
 
 def test_a_row_that_the_processor_cannot_run_is_refused_and_left_out_of_all(measured, monkeypatch, capsys):
-    monkeypatch.setattr(gemm, "_processor", lambda: ("AuthenticAMD", "23", "fpu avx2 fma"))
+    older = processor.Processor("AuthenticAMD", "23", frozenset({"fpu", "avx2", "fma"}))
+    monkeypatch.setattr(processor, "of_this_machine", lambda: older)
     assert bench(rows="tiled") == 2
     assert "the row 'tiled' needs AVX-512, which this processor lacks: leave it out" in capsys.readouterr().err
     assert bench(rows="all") == 0

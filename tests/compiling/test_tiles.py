@@ -13,6 +13,8 @@ from vae_fn.compiling import compile_pure, gemm, has_tiles, tiles
 
 pytestmark = pytest.mark.skipif(not has_tiles(), reason="the processor lacks AVX-512")
 
+needs_bfloat16 = pytest.mark.skipif(torch.bfloat16 not in tiles.dtypes(), reason="the processor lacks AVX-512 BF16")
+
 SIZES = st.one_of(st.integers(1, 70), st.sampled_from([128, 257, 1030]))
 
 LAYOUTS = list(itertools.product((False, True), repeat=2))[:-1]
@@ -35,11 +37,17 @@ def random(*shape):
 
 
 def within_rounding(found, a, b, bias=None):
-    """The error of a sum of k terms, formed in blocks: each element within 20 roundings of the sum of magnitudes."""
+    """The error of a sum of k terms, formed in blocks: each element within 20 roundings of the sum of magnitudes.
+
+    In bfloat16 the sum is rounded once more.
+    """
     wide, magnitude = a.double() @ b.double(), a.double().abs() @ b.double().abs()
     if bias is not None:
         wide, magnitude = wide + bias, magnitude + bias.double().abs()
-    return bool(((found - wide).abs() <= 20 * torch.finfo(torch.float32).eps * magnitude).all())
+    room = 20 * torch.finfo(torch.float32).eps * magnitude
+    if found.dtype == torch.bfloat16:
+        room = room + torch.finfo(torch.bfloat16).eps / 2 * wide.abs()
+    return bool(((found - wide).abs() <= room).all())
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
@@ -49,7 +57,7 @@ def within_rounding(found, a, b, bias=None):
 @example(m=700, k=1030, n=600, seed=2)
 def test_products_are_those_of_float64_to_rounding(layout, m, k, n, seed):
     a, b, bias = matrices(m, k, n, layout, seed)
-    assert tiles.fitting(a.stride(), b.stride())
+    assert tiles.takes(a, b)
     for added in (None, bias):
         out = torch.full((m, n), float("nan"))
         found = tiles.product(a, b, out=out) if added is None else tiles.biased_product(added, a, b, out=out)
@@ -57,11 +65,55 @@ def test_products_are_those_of_float64_to_rounding(layout, m, k, n, seed):
         assert within_rounding(out, a, b, added)
 
 
+@needs_bfloat16
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@given(m=SIZES, k=SIZES, n=SIZES, seed=st.integers(0, 2**32 - 1))
+@example(m=9, k=1024, n=70, seed=0)
+@example(m=700, k=515, n=600, seed=2)
+def test_products_of_bfloat16_are_rounded_once(layout, m, k, n, seed):
+    a, b, bias = matrices(m, 2 * k, n, layout, seed, torch.bfloat16)
+    if tiles.takes(a, b):
+        for added in (None, bias):
+            out = torch.full((m, n), float("nan"), dtype=torch.bfloat16)
+            _ = tiles.product(a, b, out=out) if added is None else tiles.biased_product(added, a, b, out=out)
+            assert within_rounding(out, a, b, added)
+    else:
+        assert 2 * k > tiles.DEEPEST
+
+
+@needs_bfloat16
+def test_sums_of_bfloat16_that_the_code_would_round_twice_or_end_in_a_half_word_are_left_to_torch(fresh_compiler):
+    for terms in (tiles.DEEPEST + 2, 301):
+        a, b, _ = matrices(128, terms, 64, (False, False), 0, torch.bfloat16)
+        assert not tiles.takes(a, b)
+        assert torch.equal(compile_pure(torch.mm, gemm="tiled")(a, b), compile_pure(torch.mm, gemm="torch")(a, b))
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_products_of_bfloat16_that_leave_a_term_out_or_are_cut_off_are_seen(layout):
+    """Mutants: two of 1,030 terms are missing, or the sum loses its lower half, which is no rounding to nearest."""
+    a, b, _ = matrices(33, 1030, 40, layout, 0, torch.bfloat16)
+    out = torch.empty(33, 40, dtype=torch.bfloat16)
+    assert not within_rounding(tiles.product(a[:, :-2], b[:-2], out=out), a, b)
+    cut = ((a.float() @ b.float()).view(torch.int32) & -65536).view(torch.float32)
+    assert not within_rounding(cut.bfloat16(), a, b)
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("sizes", [(128, 784, 512), (128, 512, 784), (37, 1500, 300)], ids=str)
+def test_compiled_products_of_bfloat16_go_through_the_code(sizes, fresh_compiler):
+    a, b, bias = matrices(*sizes, (False, True), 0, torch.bfloat16)
+    found = compile_pure(lambda a, b, bias: torch.addmm(bias, a, b), gemm="tiled")(a, b, bias)
+    assert torch.equal(found, tiles.biased_product(bias, a, b, out=torch.empty_like(found)))
+    assert within_rounding(found, a, b, bias)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 def test_compiled_calls_give_the_sizes_of_their_factors(layout, fresh_compiler, monkeypatch):
     a, b, bias = matrices(40, 300, 60, layout, 0)
     seen = []
-    monkeypatch.setattr(tiles, "_code", lambda: lambda *args: seen.append((args[4:11], tiles._sizes(*args[:2]))))
+    monkeypatch.setattr(tiles, "_code", lambda: lambda *args: seen.append((args[4:12], tiles.sizes_of(*args[:2]))))
     compile_pure(lambda a, b: torch.mm(a, b), gemm="tiled")(a, b)
     compile_pure(lambda a, b, bias: torch.addmm(bias, a, b), gemm="tiled")(a, b, bias)
     assert len(seen) == 2
@@ -75,7 +127,7 @@ def test_a_call_with_too_little_is_an_error():
 
 def test_what_is_no_tensor_is_an_error():
     with pytest.raises(RuntimeError, match="non-tensor"):
-        tiles.begin().result()(None, random(8, 8), None, random(8, 8), 8, 8, 8, 8, 1, 8, 1, 1)
+        tiles.begin().result()(None, random(8, 8), None, random(8, 8), 8, 8, 8, 8, 1, 8, 1, 4, 1)
 
 
 def test_the_module_takes_no_name_that_others_may_have():
@@ -125,7 +177,7 @@ def test_what_is_not_finite_stays_where_it_is():
 
 def test_factors_that_both_lie_transposed_are_left_to_torch(fresh_compiler):
     x, w = random(256, 128), random(512, 256)
-    assert not tiles.fitting(x.t().stride(), w.t().stride())
+    assert not tiles.takes(x.t(), w.t())
     found = compile_pure(lambda x, w: x.t() @ w.t(), gemm="tiled")(x, w)
     torch.testing.assert_close(found, (w @ x).t(), rtol=1e-5, atol=1e-4)
 
@@ -147,8 +199,15 @@ def test_a_bias_may_be_any_view(of, fresh_compiler):
     torch.testing.assert_close(found, torch.addmm(of(p), x, w), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("sizes", [(128, 64, 4), (4, 128, 64), (128, 2, 64), (1, 1, 1)], ids=str)
+def test_small_products_are_the_codes_own(sizes, fresh_compiler):
+    a, b, _ = matrices(*sizes, (False, False), 0)
+    found = compile_pure(torch.mm, gemm="tiled")(a, b)
+    assert torch.equal(found, tiles.product(a, b, out=torch.empty_like(found)))
+
+
 @pytest.mark.parametrize("sizes", [(1, 512, 784), (200, 1000, 1), (400, 2, 800)], ids=str)
-def test_thin_products_stay_with_torch(sizes, fresh_compiler):
+def test_large_thin_products_stay_with_torch(sizes, fresh_compiler):
     a, b, _ = matrices(*sizes, (False, False), 0)
     assert torch.equal(compile_pure(torch.mm, gemm="tiled")(a, b), compile_pure(torch.mm, gemm="torch")(a, b))
 

@@ -70,7 +70,7 @@ def ways_of(product: Product) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "mm, right transposed", lambda: torch.mm(left, turned_right.t())
         if has_onednn(left):
             yield "oneDNN", lambda: _onednn(left, turned_right)
-        if left.device.type == "cpu" and left.dtype == torch.float32 and has_tiles():
+        if tiles.takes(left, right) and has_tiles():
             out = left.new_empty(left.shape[0], right.shape[1])
             yield "tiles", lambda: tiles.product(left, right, out=out)
             yield "tiles, left transposed", lambda: tiles.product(turned_left.t(), right, out=out)

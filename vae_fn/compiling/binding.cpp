@@ -8,8 +8,7 @@
 
 #include <exception>
 
-extern "C" void vae_fn_product(long m, long n, long k, const float* a, long a_down, long a_right, const float* b,
-                               long b_down, long b_right, const float* bias, float* c, int threads);
+#include "tiles.h"
 
 namespace {
 
@@ -22,25 +21,26 @@ PyObject* ask(PyObject*, PyObject* address) {
 }
 
 PyObject* product(PyObject*, PyObject* const* args, Py_ssize_t count) {
-  if (count != 12) {
-    PyErr_SetString(PyExc_TypeError, "product(a, b, bias, out, m, n, k, a_down, a_right, b_down, b_right, threads)");
+  if (count != 13) {
+    PyErr_SetString(PyExc_TypeError,
+                    "product(a, b, bias, out, m, n, k, a_down, a_right, b_down, b_right, bytes, threads)");
     return nullptr;
   }
-  float* floats[4] = {};
+  void* places[4] = {};
   try {
     for (int i = 0; i < 4; ++i)
-      if (!Py_IsNone(args[i]) || i != 2) floats[i] = static_cast<float*>(numbers(args[i]));
+      if (!Py_IsNone(args[i]) || i != 2) places[i] = numbers(args[i]);
   } catch (const std::exception& fault) {
     PyErr_SetString(PyExc_RuntimeError, fault.what());
     return nullptr;
   }
-  long sizes[8];
-  for (int i = 0; i < 8; ++i) sizes[i] = PyLong_AsLong(args[4 + i]);
+  long sizes[9];
+  for (int i = 0; i < 9; ++i) sizes[i] = PyLong_AsLong(args[4 + i]);
   if (PyErr_Occurred()) return nullptr;
-  const auto [a, b, bias, out] = floats;
-  const auto [m, n, k, a_down, a_right, b_down, b_right, threads] = sizes;
+  const auto [a, b, bias, out] = places;
+  const auto [m, n, k, a_down, a_right, b_down, b_right, bytes, threads] = sizes;
   Py_BEGIN_ALLOW_THREADS;
-  vae_fn_product(m, n, k, a, a_down, a_right, b, b_down, b_right, bias, out, static_cast<int>(threads));
+  multiply({a, b, bias, out, m, n, k, a_down, a_right, b_down, b_right, bytes, threads});
   Py_END_ALLOW_THREADS;
   Py_RETURN_NONE;
 }

@@ -1,19 +1,19 @@
-"""Which code multiplies large float32 matrices in a compiled function on a CPU.
+"""Which code multiplies matrices in a compiled function on a CPU.
 
-torch's own choice is MKL. oneDNN, which comes with torch too, and this package's own code for processors with AVX-512
-work in float32 as well: they all differ by rounding.
+torch's own choice is MKL for float32, and oneDNN for bfloat16. oneDNN, which comes with torch too, and this package's
+own code for processors with AVX-512 work in float32 as well: they all differ by rounding. The own code multiplies
+bfloat16 where the processor has an instruction for that.
 """
 
 import importlib
 import warnings
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from vae_fn.compiling import tiles
+from vae_fn.compiling import processor, tiles
 
 Gemm: TypeAlias = Literal["tiled", "onednn", "torch"]
-"""This package's own code or oneDNN for what is large enough, or torch's own choice for everything."""
+"""This package's own code for all that it takes, oneDNN for large float32 products, or torch's own choice for all."""
 
 FASTEST: dict[tuple[str, str], Gemm] = {("AuthenticAMD", "26"): "onednn", ("AuthenticAMD", "25"): "tiled"}
 """By vendor and family of the processor, what was seen to win there: on Zen 5 and on Zen 4 (benchmarks/README.md).
@@ -23,14 +23,12 @@ On Zen 5 the package's own code has not been measured. Family 25 is Zen 3 as wel
 
 PASSES = {"tiled": "tiled.Tiled", "onednn": "onednn.OneDNN"}
 
-AVX_512 = {"avx512f", "avx512vl", "fma"}
-"""What the package's own code needs of a processor, in Linux' names."""
-
 
 def default_gemm() -> Gemm:
     """The way that was measured to win on processors of this kind; torch's own choice on all others."""
-    fastest = FASTEST.get(_processor()[:2], "torch")
-    return "torch" if fastest == "tiled" and not has_avx_512() else fastest
+    here = processor.of_this_machine()
+    fastest = FASTEST.get((here.vendor, here.family), "torch")
+    return "torch" if fastest == "tiled" and not processor.has_avx_512() else fastest
 
 
 def gemm_options(gemm: Gemm | None) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def used_gemm() -> Gemm:
 
 def has_tiles() -> bool:
     """Whether this package's own code works here."""
-    return has_avx_512() and _route("tiled") is not None and tiles.failure() is None
+    return processor.has_avx_512() and _route("tiled") is not None and tiles.failure() is None
 
 
 @cache
@@ -64,26 +62,9 @@ def _route(gemm: Gemm) -> Any:
     """The pass over the graph, once for a process; None, with a warning, where what it needs is missing."""
     module, name = PASSES[gemm].split(".")
     try:
-        if gemm == "tiled" and not has_avx_512():
+        if gemm == "tiled" and not processor.has_avx_512():
             raise LookupError("the processor lacks AVX-512")
         return getattr(importlib.import_module(f"vae_fn.compiling.{module}"), name)()
     except (ImportError, AttributeError, LookupError, AssertionError, OSError, RuntimeError) as fault:
         warnings.warn(f"products stay with torch's own choice, not gemm={gemm!r}: {fault}", stacklevel=2)
         return None
-
-
-def has_avx_512() -> bool:
-    """Whether the processor is known to have what the package's own code needs."""
-    return set(_processor()[2].split()) >= AVX_512
-
-
-@cache
-def _processor() -> tuple[str, str, str]:
-    """Vendor, family and flags, as Linux tells them; empty where it does not."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-    except OSError:
-        lines = []
-    told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    vendor, family, flags = (told.get(name, "") for name in ("vendor_id", "cpu family", "flags"))
-    return vendor, family, flags

@@ -17,16 +17,23 @@ _stock: Callable[..., Any] = lowerings[_linear]
 _create: Callable[..., Any] = mkldnn_ir.LinearUnary.create
 
 
-class OneDNN(Route):
-    """The pass. A smaller product costs more to call than oneDNN saves."""
+SMALLEST = 2_000_000
+"""The multiplications of a product from which on oneDNN saves more than calling it costs."""
 
-    smallest = 2_000_000
+
+class OneDNN(Route):
+    """The pass."""
+
     files = (__file__,)
 
     def __call__(self, graph: fx.Graph) -> None:
         """Rewrite the graph in place."""
         _allow_any_weight()
         super().__call__(graph)
+
+    def fits(self, m: int, k: int, n: int) -> bool:
+        """Whether it is large enough."""
+        return m * k * n >= SMALLEST
 
     def instead(self, graph: fx.Graph, a: fx.Node, b: fx.Node, bias: fx.Node | None) -> fx.Node:
         """The linear layer whose weight is the second factor, transposed."""

@@ -1,10 +1,9 @@
-"""A pass over a compiled graph that sends its float32 products of size another way than torch does.
+"""A pass over a compiled graph that sends its products another way than torch does.
 
 This rests on private parts of torch's compiler: importing the module fails where they are missing (`gemm.py` looks
 after that).
 """
 
-import math
 from abc import abstractmethod
 from typing import Any
 
@@ -16,16 +15,14 @@ _aten = torch.ops.aten
 
 
 class Route(CustomGraphPass):
-    """The pass. Products of other dtypes and devices, small ones, and those of unknown shape stay as they are.
+    """The pass. Products of other dtypes and devices, and those that are empty or of unknown shape stay as they are.
 
     Attributes:
-        smallest: the number of multiplications from which on a product is sent.
-        thinnest: the least of its three sizes.
+        dtypes: of the products that are sent.
         files: that the rewriting depends on.
     """
 
-    smallest: int
-    thinnest: int = 1
+    dtypes: tuple[torch.dtype, ...] = (torch.float32,)
     files: tuple[str, ...]
 
     def __call__(self, graph: fx.Graph) -> None:
@@ -44,6 +41,10 @@ class Route(CustomGraphPass):
     def instead(self, graph: fx.Graph, a: fx.Node, b: fx.Node, bias: fx.Node | None) -> fx.Node:
         """A node that stands for `a b + bias`."""
 
+    @abstractmethod
+    def fits(self, m: int, k: int, n: int) -> bool:
+        """Whether a product of `m x k` and `k x n` is one to send."""
+
     def uuid(self) -> Any:
         """Another one when the code changes, so that no cache gives out graphs of an older pass."""
         return get_hash_for_files((__file__, *self.files))
@@ -55,9 +56,7 @@ class Route(CustomGraphPass):
         x, y = a.meta["val"], b.meta["val"]
         if node.kwargs or (bias and tuple(bias[0].meta["val"].shape) != (y.shape[1],)):
             return False
-        if x.dtype != torch.float32 or x.device.type != "cpu":
+        if x.dtype not in self.dtypes or x.device.type != "cpu":
             return False
         sizes = (*x.shape, y.shape[1])
-        if not all(isinstance(size, int) for size in sizes) or min(sizes) < self.thinnest:
-            return False
-        return math.prod(sizes) >= self.smallest
+        return all(isinstance(size, int) and size for size in sizes) and self.fits(*sizes)

@@ -34,20 +34,27 @@ def _shape_of(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
 TALL = 24
 """The rows from which on the columns of tiles are full enough where the second factor lies transposed."""
 
+THINNEST, SMALL = 8, 100_000
+"""Large thin products leave tiles empty; small ones of any form are done sooner than torch has been asked."""
+
 
 class Tiled(Route):
-    """The pass. Small products are done sooner by one thread than two have met, thin ones leave tiles empty."""
+    """The pass."""
 
-    smallest, thinnest = 100_000, 8
     files = (__file__, tiles.__file__, *map(str, tiles.SOURCES))
 
     def __init__(self) -> None:
+        self.dtypes = tiles.dtypes()
         tiles.begin()
 
     def __call__(self, graph: fx.Graph) -> None:
         """Rewrite the graph in place, or leave it where the code cannot be compiled or called."""
         if self._there():
             super().__call__(graph)
+
+    def fits(self, m: int, k: int, n: int) -> bool:
+        """Whether it is not thin, or small."""
+        return min(m, k, n) >= THINNEST or m * k * n <= SMALL
 
     def uuid(self) -> Any:
         """Another one when the code changes, and where it is missing."""
@@ -70,12 +77,13 @@ def _lower(a: Any, b: Any, bias: Any) -> Any:
     factors = [x, y] if bias is None else [x, y, realize_inputs(bias)]
     for factor in factors:
         factor.freeze_layout()
-    rows, (x_strides, y_strides, *bias_strides) = layout.size[0], [list(factor.get_stride()) for factor in factors]
-    wasteful = y_strides[1] != 1 and rows < TALL
-    if wasteful or not tiles.fitting(x_strides, y_strides) or bias_strides not in ([], [[1]]):
+    x_strides, y_strides, *bias_strides = [list(factor.get_stride()) for factor in factors]
+    lengths = (*layout.size, x.get_size()[1], *x_strides, *y_strides, layout.dtype.itemsize)
+    sizes: Any = tuple(map(int, lengths))
+    wasteful = y_strides[1] != 1 and layout.size[0] < TALL
+    if wasteful or not tiles.fitting(sizes) or bias_strides not in ([], [[1]]):
         return _mm(a, b) if bias is None else _addmm(bias, a, b)
-    dense, sizes = FixedLayout(layout.device, layout.dtype, layout.size), (*layout.size, x.get_size()[1])
-    given: Any = {"sizes": tuple(map(int, (*sizes, *x_strides, *y_strides)))}
+    dense, given = FixedLayout(layout.device, layout.dtype, layout.size), {"sizes": sizes}
     choice = _plain.bind((x, y), dense, **given) if bias is None else _biased.bind((factors[2], x, y), dense, **given)
     return choice.output_node()
 

@@ -1,4 +1,4 @@
-// Float32 products of matrices that fit into the caches: c = a b + bias, on processors with AVX-512.
+// Products of matrices that fit into the caches, c = a b + bias, on processors with AVX-512.
 //
 // Panels of one factor are copied next to each other, 32 columns wide and up to DEPTH deep; the other factor's elements
 // are read where they lie and multiplied into tiles of 8 x 32 sums, which stay in registers. Threads share the panels
@@ -12,20 +12,25 @@
 #include <memory>
 #include <new>
 
+#include "numbers.h"
+#include "tiles.h"
+
 namespace {
 
 constexpr long HALF = 16, WIDTH = 2 * HALF, ROWS = 8;  // of a tile
-constexpr long DEPTH = 1024;                           // of a panel
-constexpr long BLOCK = 256;                            // terms that are summed up in registers
+constexpr long DEPTH = 1024;                           // of a panel, in words
+constexpr long BLOCK = 256;                            // words whose terms are summed up in registers
 constexpr long NARROW = 2 * WIDTH;                     // columns of the panels that a thread has for itself
-constexpr long ROOM = 1 << 18;                         // floats in the panels of one pass: 1 MB, as a core's L2
+constexpr long ROOM = 1 << 18;                         // words in the panels of one pass: 1 MB, as a core's L2
+constexpr long ALONE = 100'000;                        // multiplications that one thread does sooner than two have met
 
 using Sums = __m512[ROWS][2];
 
+template <class T>
 struct Matrix {
-  const float* data;
+  const typename T::Number* data;
   long down, right;  // strides
-  const float* at(long row, long column) const { return data + row * down + column * right; }
+  const typename T::Number* at(long row, long column) const { return data + row * down + column * right; }
 };
 
 constexpr std::align_val_t PAGE{4096};
@@ -40,6 +45,8 @@ float* room() {
 }
 
 __mmask16 first(long count) { return count >= HALF ? 0xffff : (1u << std::max(count, 0l)) - 1; }
+
+__mmask8 eighth(long count) { return (1u << count) - 1; }
 
 [[gnu::always_inline]] inline void transpose(__m512 (&rows)[16]) {
   __m512 other[16];
@@ -65,25 +72,27 @@ __mmask16 first(long count) { return count >= HALF ? 0xffff : (1u << std::max(co
 }
 
 // 16 columns of b, side by side: depth x 16 of a panel's depth x 32. What lies outside is zero.
-void pack(const Matrix& b, long depth, long columns, float* panel) {
+template <class T>
+void pack(const Matrix<T>& b, long depth, long columns, float* panel) {
   if (b.right == 1) {
     const __mmask16 mask = first(columns);
-    for (long k = 0; k < depth; ++k) _mm512_store_ps(panel + k * WIDTH, _mm512_maskz_loadu_ps(mask, b.at(k, 0)));
+    for (long k = 0; k < depth; ++k) _mm512_store_ps(panel + k * WIDTH, T::words(b.at(k * T::TERMS, 0), b.down, mask));
     return;
   }
   for (long k = 0; k < depth; k += 16) {
     __m512 rows[16];
     const __mmask16 mask = first(depth - k);
-    for (long j = 0; j < 16; ++j) rows[j] = j < columns ? _mm512_maskz_loadu_ps(mask, b.at(k, j)) : _mm512_setzero_ps();
+    for (long j = 0; j < 16; ++j)
+      rows[j] = j < columns ? _mm512_maskz_loadu_ps(mask, b.at(k * T::TERMS, j)) : _mm512_setzero_ps();
     transpose(rows);
     for (long i = 0; i < std::min(16l, depth - k); ++i) _mm512_store_ps(panel + (k + i) * WIDTH, rows[i]);
   }
 }
 
-// The sums of a tile of R rows: element (r, k) of the other factor lies at a[r * down + k * RIGHT]. They are formed block by
-// block, as a long sum in one register rounds more.
-template <int R, long RIGHT>
-void multiply(const float* a, long down, long depth, const float* panel, Sums& sums) {
+// The sums of a tile of R rows: word (r, k) of the other factor lies `r * down` bytes and `k * RIGHT` words from a. They
+// are formed block by block, as a long sum in one register rounds more.
+template <class T, int R, long RIGHT>
+void multiply(const Word* a, long down, long depth, const float* panel, Sums& sums) {
   for (long done = 0; done < depth; done += BLOCK) {
     __m512 held[R][2];
     for (int r = 0; r < R; ++r) held[r][0] = held[r][1] = _mm512_setzero_ps();
@@ -92,9 +101,9 @@ void multiply(const float* a, long down, long depth, const float* panel, Sums& s
       const __m512 left = _mm512_load_ps(panel), right = _mm512_load_ps(panel + HALF);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const __m512 factor = _mm512_set1_ps(a[r * down]);
-        held[r][0] = _mm512_fmadd_ps(factor, left, held[r][0]);
-        held[r][1] = _mm512_fmadd_ps(factor, right, held[r][1]);
+        const __m512 factor = _mm512_set1_ps(*(const Word*)((const char*)a + r * down));
+        held[r][0] = T::add(held[r][0], factor, left);
+        held[r][1] = T::add(held[r][1], factor, right);
       }
     }
     for (int r = 0; r < R; ++r)
@@ -102,27 +111,19 @@ void multiply(const float* a, long down, long depth, const float* panel, Sums& s
   }
 }
 
-template <long RIGHT, int R = ROWS>
-void multiply(long rows, const float* a, long down, long depth, const float* panel, Sums& sums) {
-  if (rows == R) return multiply<R, RIGHT>(a, down, depth, panel, sums);
-  if constexpr (R > 1) multiply<RIGHT, R - 1>(rows, a, down, depth, panel, sums);
-}
-
-// Stores with a mask are slow even where nothing is masked.
-void put(float* place, __mmask16 mask, __m512 values) {
-  mask == 0xffff ? _mm512_storeu_ps(place, values) : _mm512_mask_storeu_ps(place, mask, values);
-}
-
-void put(float* place, __mmask8 mask, __m256 values) {
-  mask == 0xff ? _mm256_storeu_ps(place, values) : _mm256_mask_storeu_ps(place, mask, values);
+template <class T, long RIGHT, int R = ROWS>
+void multiply(long rows, const Word* a, long down, long depth, const float* panel, Sums& sums) {
+  if (rows == R) return multiply<T, R, RIGHT>(a, down, depth, panel, sums);
+  if constexpr (R > 1) multiply<T, RIGHT, R - 1>(rows, a, down, depth, panel, sums);
 }
 
 // Where a tile's sums go: c[row, column] = sums + (what is there, or the bias).
+template <class T>
 struct Result {
-  float* data;
-  long stride;        // between the rows of c
-  const float* bias;  // by columns of c, or null
-  bool turned;        // the tile's rows are columns of c
+  typename T::Number* data;
+  long stride;                     // between the rows of c
+  const typename T::Number* bias;  // by columns of c, or null
+  bool turned;                     // the tile's rows are columns of c
 
   Result from(long column) const {
     return {data + column * (turned ? stride : 1), stride, bias && !turned ? bias + column : bias, turned};
@@ -142,24 +143,24 @@ struct Result {
  private:
   void across(long row, long column, long rows, long wide, bool more, long h, Sums& sums) const {
     const __mmask16 mask = first(wide);
-    const __m512 added = bias ? _mm512_maskz_loadu_ps(mask, bias + column) : _mm512_setzero_ps();
+    const __m512 added = bias ? T::load(bias + column, mask) : _mm512_setzero_ps();
     for (long r = 0; r < rows; ++r) {
-      float* place = data + (row + r) * stride + column;
-      const __m512 before = more ? _mm512_maskz_loadu_ps(mask, place) : added;
-      put(place, mask, _mm512_add_ps(sums[r][h], before));
+      auto* place = data + (row + r) * stride + column;
+      const __m512 before = more ? T::load(place, mask) : added;
+      T::store(place, mask, _mm512_add_ps(sums[r][h], before));
     }
   }
 
   void down(long row, long column, long rows, long wide, bool more, long h, Sums& sums) const {
     const __mmask8 mask = first(wide);
-    const __m256 added = bias ? _mm256_maskz_loadu_ps(mask, bias + column) : _mm256_setzero_ps();
+    const __m256 added = bias ? T::load(bias + column, mask) : _mm256_setzero_ps();
     __m512 turn[16];
     for (long r = 0; r < 16; ++r) turn[r] = r < wide ? sums[r][h] : _mm512_setzero_ps();
     transpose(turn);
     for (long r = 0; r < rows; ++r) {
-      float* place = data + (row + r) * stride + column;
-      const __m256 before = more ? _mm256_maskz_loadu_ps(mask, place) : added;
-      put(place, mask, _mm256_add_ps(_mm512_castps512_ps256(turn[r]), before));
+      auto* place = data + (row + r) * stride + column;
+      const __m256 before = more ? T::load(place, mask) : added;
+      T::store(place, mask, _mm256_add_ps(_mm512_castps512_ps256(turn[r]), before));
     }
   }
 };
@@ -171,7 +172,8 @@ void meet(long team) {
 }
 
 // What one of a team does of c = a b, with `rows` rows and `columns` columns: copy some panels and compute some rows.
-void share(long rows, long columns, long depth, const Matrix& a, const Matrix& b, const Result& c, float* panels,
+template <class T>
+void share(long rows, long columns, long depth, const Matrix<T>& a, const Matrix<T>& b, const Result<T>& c, float* panels,
            long most, long team, long me) {
   alignas(64) float copied[DEPTH * ROWS];
   for (long k = 0; k < depth; k += DEPTH) {
@@ -180,21 +182,22 @@ void share(long rows, long columns, long depth, const Matrix& a, const Matrix& b
       const long wide = std::min(most, columns - j), halves = (wide + WIDTH - 1) / WIDTH * 2;
       for (long h = halves * me / team; h < halves * (me + 1) / team; ++h) {
         float* half = panels + h / 2 * deep * WIDTH + h % 2 * HALF;
-        pack({b.at(k, j + h * HALF), b.down, b.right}, deep, wide - h * HALF, half);
+        pack<T>({b.at(k * T::TERMS, j + h * HALF), b.down, b.right}, deep, wide - h * HALF, half);
       }
       meet(team);
       const long tiles = (rows + ROWS - 1) / ROWS;
       for (long i = tiles * me / team * ROWS; i < std::min(rows, tiles * (me + 1) / team * ROWS); i += ROWS) {
         const long tall = std::min(ROWS, rows - i);
+        const auto* from = a.at(i, k * T::TERMS);
         if (a.down == 1)  // a tile's rows lie side by side: neighbours in k would fall into few sets of the cache
           for (long q = 0; q < deep; ++q)
-            _mm256_store_ps(copied + q * ROWS, _mm256_maskz_loadu_ps((1u << tall) - 1, a.at(i, k + q)));
+            _mm256_store_ps(copied + q * ROWS, T::words(from + q * T::TERMS * a.right, a.right, eighth(tall)));
         for (long p = 0; p < wide; p += WIDTH) {
           Sums sums;
           if (a.down == 1)
-            multiply<ROWS>(tall, copied, 1, deep, panels + p * deep, sums);
+            multiply<T, ROWS>(tall, copied, sizeof *copied, deep, panels + p * deep, sums);
           else
-            multiply<1>(tall, a.at(i, k), a.down, deep, panels + p * deep, sums);
+            multiply<T, 1>(tall, (const Word*)from, a.down * sizeof *from, deep, panels + p * deep, sums);
           c.store(i, j + p, tall, wide - p, k > 0, sums);
         }
       }
@@ -205,7 +208,8 @@ void share(long rows, long columns, long depth, const Matrix& a, const Matrix& b
 
 // c = a b. Where b is much the larger factor, as a layer's weight is beside its batch, the threads share it out instead of
 // its panels: none reads what another has copied.
-void product(long rows, long columns, long depth, const Matrix& a, const Matrix& b, const Result& c, int threads) {
+template <class T>
+void product(long rows, long columns, long depth, const Matrix<T>& a, const Matrix<T>& b, const Result<T>& c, int threads) {
   const long deep = std::min(DEPTH, depth), most = ROOM / deep / WIDTH * WIDTH;
   float* shared = room();
 #pragma omp parallel num_threads(threads)
@@ -221,14 +225,23 @@ void product(long rows, long columns, long depth, const Matrix& a, const Matrix&
   }
 }
 
+template <class T>
+void product(const Product& p) {
+  using Number = typename T::Number;
+  const Matrix<T> a{(const Number*)p.a, p.a_down, p.a_right}, b{(const Number*)p.b, p.b_down, p.b_right};
+  const Result<T> c{(Number*)p.c, p.n, (const Number*)p.bias, p.b_right != 1};
+  const int threads = p.m * p.n * p.k < ALONE ? 1 : p.threads;
+  if (c.turned)
+    product<T>(p.n, p.m, p.k / T::TERMS, {b.data, b.right, b.down}, {a.data, a.right, a.down}, c, threads);
+  else
+    product<T>(p.m, p.n, p.k / T::TERMS, a, b, c, threads);
+}
+
 }  // namespace
 
-// c (m x n, dense) = a (m x k) b (k x n) + bias (n, or null), with strides between rows (down) and columns (right). One
-// stride of each factor is 1; where `b_right` is not, `a_right` is.
-extern "C" void vae_fn_product(long m, long n, long k, const float* a, long a_down, long a_right, const float* b,
-                               long b_down, long b_right, const float* bias, float* c, int threads) {
-  if (b_right == 1)
-    product(m, n, k, {a, a_down, a_right}, {b, b_down, b_right}, {c, n, bias, false}, threads);
-  else
-    product(n, m, k, {b, b_right, b_down}, {a, a_right, a_down}, {c, n, bias, true}, threads);
+void multiply(const Product& p) {
+#ifdef __AVX512BF16__
+  if (p.bytes == 2) return product<BFloat16>(p);
+#endif
+  product<Float32>(p);
 }

@@ -1,4 +1,7 @@
-"""Products by this package's own code, `tiles.cpp`, which is compiled once for a machine."""
+"""Products by this package's own code, `tiles.cpp`, which is compiled once for a machine.
+
+Of float32, and of bfloat16 where the processor has an instruction for it: sums are formed in float32 and rounded once.
+"""
 
 import hashlib
 import subprocess
@@ -15,55 +18,79 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float
 from torch import Tensor
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("tiles.cpp", "binding.cpp"))
+from vae_fn.compiling.processor import has_avx_512_bf16
+
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("tiles.cpp", "binding.cpp", "numbers.h", "tiles.h"))
 
 FLAGS = ("-O3", "-fPIC", "-shared", "-fopenmp", "-std=c++17", "-mavx512f", "-mavx512vl", "-mfma")
+BFLOAT16_FLAGS = ("-mavx512bw", "-mavx512bf16")
+
+DEEPEST = 2048
+"""Terms of a sum of bfloat16 products: one of more would be rounded in between."""
 
 Code = Callable[..., None]
 """The function of `binding.cpp`."""
 
-Sizes: TypeAlias = tuple[int, int, int, int, int, int, int]
-"""Of a product: m, n and k, then of either factor the strides between rows and between columns."""
+Sizes: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+"""Of a product: m, n and k, of either factor the strides between rows and between columns, and the bytes of a number."""
 
 _lock = threading.Lock()
 
 
 def product(
-    a: Float32[Tensor, "m k"], b: Float32[Tensor, "k n"], *, out: Float32[Tensor, "m n"], sizes: Sizes | None = None
-) -> Float32[Tensor, "m n"]:
-    """`a b`, written into `out`, which is dense; no matrix is empty, and their strides are `fitting`.
+    a: Float[Tensor, "m k"], b: Float[Tensor, "k n"], *, out: Float[Tensor, "m n"], sizes: Sizes | None = None
+) -> Float[Tensor, "m n"]:
+    """`a b`, written into `out`, which is dense and of the same dtype; no matrix is empty, and the sizes are `fitting`.
 
     The sizes are those of the factors: who compiles a call knows them, and a tensor takes longer to tell.
     """
     code = _code()
     if code is None:
         return torch.mm(a, b, out=out)
-    code(a, b, None, out, *(sizes or _sizes(a, b)), torch.get_num_threads())
+    code(a, b, None, out, *(sizes or sizes_of(a, b)), torch.get_num_threads())
     return out
 
 
 def biased_product(
-    bias: Float32[Tensor, " n"],
-    a: Float32[Tensor, "m k"],
-    b: Float32[Tensor, "k n"],
+    bias: Float[Tensor, " n"],
+    a: Float[Tensor, "m k"],
+    b: Float[Tensor, "k n"],
     *,
-    out: Float32[Tensor, "m n"],
+    out: Float[Tensor, "m n"],
     sizes: Sizes | None = None,
-) -> Float32[Tensor, "m n"]:
+) -> Float[Tensor, "m n"]:
     """`a b + bias`, as `product`; the bias is dense too."""
     code = _code()
     if code is None:
         return torch.addmm(bias, a, b, out=out)
-    code(a, b, bias, out, *(sizes or _sizes(a, b)), torch.get_num_threads())
+    code(a, b, bias, out, *(sizes or sizes_of(a, b)), torch.get_num_threads())
     return out
 
 
-def fitting(a_strides: Sequence[Any], b_strides: Sequence[Any]) -> bool:
-    """Whether the code knows factors with such strides between rows and columns."""
-    return 1 in a_strides and (b_strides[1] == 1 or (b_strides[0] == 1 and a_strides[1] == 1))
+def dtypes() -> tuple[torch.dtype, ...]:
+    """Those that the code multiplies on this processor."""
+    return (torch.float32, torch.bfloat16) if has_avx_512_bf16() else (torch.float32,)
+
+
+def takes(a: Tensor, b: Tensor) -> bool:
+    """Whether the code, where it is there, multiplies these factors."""
+    return a.device.type == "cpu" and a.dtype == b.dtype and a.dtype in dtypes() and fitting(sizes_of(a, b))
+
+
+def fitting(sizes: Sizes) -> bool:
+    """Whether the code knows factors of `dtypes` that lie so and, in bfloat16, sums of so many terms."""
+    _, _, terms, a_down, a_right, b_down, b_right, size = sizes
+    lying = 1 in (a_down, a_right) and (b_right == 1 or b_down == a_right == 1)
+    return lying and (size == 4 or (terms % 2 == 0 and terms <= DEEPEST))
+
+
+def sizes_of(a: Tensor, b: Tensor) -> Sizes:
+    """What a call is told of its factors."""
+    (m, k), (_, n), (a_down, a_right), (b_down, b_right) = a.shape, b.shape, a.stride(), b.stride()
+    return m, n, k, a_down, a_right, b_down, b_right, a.element_size()
 
 
 def begin() -> Future[Code]:
@@ -96,21 +123,17 @@ def _code() -> Code | None:
     return begin().result() if failure() is None else None
 
 
-def _sizes(a: Tensor, b: Tensor) -> Sizes:
-    (m, k), (_, n), (a_down, a_right), (b_down, b_right) = a.shape, b.shape, a.stride(), b.stride()
-    return m, n, k, a_down, a_right, b_down, b_right
-
-
 def _command() -> tuple[list[str], Path]:
     """How to compile, and the library that comes of it, beside the kernels of Inductor."""
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
     folders = dict.fromkeys([sysconfig.get_path("include"), sysconfig.get_path("include", "posix_prefix")])
-    command = [get_cpp_compiler(), *FLAGS, *(f"-I{folder}" for folder in folders)]  # Debian's default has no Python.h
+    flags = [*FLAGS, *(BFLOAT16_FLAGS if has_avx_512_bf16() else ())]
+    command = [get_cpp_compiler(), *flags, *(f"-I{folder}" for folder in folders)]  # Debian's default has no Python.h
     texts = [source.read_text(encoding="utf-8") for source in SOURCES]
     name = hashlib.sha256("\0".join((*command, *texts)).encode()).hexdigest()
-    return [*command, *map(str, SOURCES)], Path(cache_dir()) / "vae_fn" / f"{name}.so"
+    return [*command, *(str(source) for source in SOURCES if source.suffix == ".cpp")], Path(cache_dir()) / "vae_fn" / f"{name}.so"
 
 
 def _load(command: list[str], library: Path) -> Code:
