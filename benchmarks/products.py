@@ -1,12 +1,14 @@
 """Time the products of a layer by this package's own code, MKL and oneDNN, at the sizes of many steps.
 
-For a layer of `k` inputs and `n` outputs on `m` rows: its output, and the gradients of its input and of its weight.
-Ways take their calls in turn; a time is the least of all calls.
+For a layer of `k` inputs and `n` outputs on `m` rows: its output, and the gradients of its input and of its weight, in
+float32 and, where the processor multiplies that, in bfloat16. Ways take their calls in turn; a time is the least of all
+calls. Through `torch.mm` float32 goes to MKL, and bfloat16 to oneDNN.
 
     .venv/bin/python benchmarks/products.py [--seconds 0.3] [--json benchmarks/results/products.json]
 """
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -38,19 +40,19 @@ def by_onednn(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
 
 
-WAYS: dict[str, Callable[..., Tensor]] = {"own": tiles.product, "MKL": torch.mm, "oneDNN": by_onednn}
+WAYS: dict[str, Callable[..., Tensor]] = {"own": tiles.product, "torch.mm": torch.mm, "oneDNN": by_onednn}
 
 
-def products(m: int, k: int, n: int) -> dict[str, tuple[Tensor, Tensor]]:
+def products(m: int, k: int, n: int, dtype: torch.dtype) -> dict[str, tuple[Tensor, Tensor]]:
     """The factors of a layer's three products, as they lie in memory."""
     generator = torch.Generator().manual_seed(0)
-    x, weight, gradient = (torch.randn(shape, generator=generator) for shape in ((m, k), (n, k), (m, n)))
+    x, weight, gradient = (torch.randn(shape, generator=generator).to(dtype) for shape in ((m, k), (n, k), (m, n)))
     return {"output": (x, weight.t()), "input's gradient": (gradient, weight), "weight's gradient": (gradient.t(), x)}
 
 
 def least(a: Tensor, b: Tensor, seconds: float) -> dict[str, float]:
     """The least milliseconds of a call, by way."""
-    out = torch.empty(a.shape[0], b.shape[1])
+    out = a.new_empty(a.shape[0], b.shape[1])
     found, end = dict.fromkeys(WAYS, float("inf")), time.perf_counter() + seconds
     while time.perf_counter() < end or float("inf") in found.values():
         for name, way in WAYS.items():
@@ -60,17 +62,24 @@ def least(a: Tensor, b: Tensor, seconds: float) -> dict[str, float]:
     return found
 
 
+def name_of(dtype: torch.dtype) -> str:
+    """As in `float32`."""
+    return str(dtype).removeprefix("torch.")
+
+
 def rows(seconds: float) -> list[dict[str, Any]]:
     """All products, by one thread and by all."""
     threads, measured = torch.get_num_threads(), []
     for used in sorted({1, threads}):
         torch.set_num_threads(used)
-        for m, k, n in tqdm(SIZES, f"{used} threads"):
-            for product, (a, b) in products(m, k, n).items():
+        for dtype, (m, k, n) in tqdm(list(itertools.product(tiles.dtypes(), SIZES)), f"{used} threads"):
+            for product, (a, b) in products(m, k, n, dtype).items():
+                if not tiles.takes(a, b):  # a long sum of bfloat16, which is torch's
+                    continue
                 ms = least(a, b, seconds)
                 speed = {name: 2e-6 * m * k * n / value for name, value in ms.items()}
-                size = {"threads": used, "m": m, "k": k, "n": n, "product": product}
-                measured.append(size | {"ms": ms, "gflop_per_second": speed, "own_over_mkl": ms["own"] / ms["MKL"]})
+                size = {"dtype": name_of(dtype), "threads": used, "m": m, "k": k, "n": n, "product": product}
+                measured.append(size | {"ms": ms, "gflop_per_second": speed, "own_over_mm": ms["own"] / ms["torch.mm"]})
     return measured
 
 
@@ -78,16 +87,17 @@ def table(measured: list[dict[str, Any]]) -> str:
     """The rows as they are printed."""
     told = [
         [
+            row["dtype"],
             row["threads"],
             f"{row['m']} x {row['k']} x {row['n']}",
             row["product"],
             *row["gflop_per_second"].values(),
-            row["own_over_mkl"],
+            row["own_over_mm"],
         ]
         for row in measured
     ]
     speeds = [f"{way}, GFLOP/s" for way in WAYS]
-    return tabulate(told, ["threads", "m x k x n", "of a layer", *speeds, "own / MKL, time"], floatfmt=".3g")
+    return tabulate(told, ["dtype", "threads", "m x k x n", "of a layer", *speeds, "own / mm, time"], floatfmt=".3g")
 
 
 def main() -> None:
