@@ -1,5 +1,7 @@
 """The engine: every row of coefficients is its surrogate loss differentiated by autograd, in float64."""
 
+import re
+
 import pytest
 import torch
 from hypothesis import given
@@ -221,3 +223,31 @@ def test_log_weights_come_from_the_noise():
 def test_a_sample_rounded_to_float32_is_rejected():
     with pytest.raises(AssertionError):
         check_small_scale(lambda z: z.float().double())
+
+
+def whole(log_weights):
+    return Coefficients(log_weights.mean(0), *(torch.ones_like(log_weights) for _ in range(3)))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "given"),
+    [
+        (lambda found: None, "NoneType"),
+        (lambda found: found.value, "Tensor"),
+        (lambda found: tuple(found), "tuple"),
+        (lambda found: found._replace(value=found.joint), "of (2, 3), (2, 3), (2, 3), (2, 3)"),
+        (lambda found: found._replace(path=found.path[0]), "of (3,), (2, 3), (3,), (2, 3)"),
+        (lambda found: found._replace(density=0.0), "of (3,), (2, 3), (2, 3), float"),
+    ],
+)
+def test_a_rule_that_gives_something_else_than_its_coefficients_is_told_what_to_return(spoilt, given):
+    def rule(log_weights, beta):
+        return spoilt(whole(log_weights))
+
+    problem = Problem(lambda params: Normal(params["q"], torch.ones(3, 1)), lambda params, z: -(z**2).sum(-1))
+    said = (
+        "the rule rule must return Coefficients(value, joint, path, density) of shape (3,) for the value and (2, 3) "
+        f"for each of the others, not {given}"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        pull(problem, {"q": torch.zeros(3, 1)}, torch.zeros(2, 3, 1), rule)

@@ -77,13 +77,16 @@ def pull(problem: Problem, params: Params, noise: Tree, rule: Rule) -> Pulled:
     """The estimate of value and gradient at this noise, `(k, *batch, *event)`.
 
     f and q are each evaluated once and differentiated once.
+
+    Raises:
+        ValueError: as `log_weights_of` and `coefficients_of`.
     """
     q, pull_q = vjp(problem.q, params)
     z, pull_path = vjp(lambda q: q.sample(noise), q)
     log_q, pull_density = vjp(lambda q: q.log_prob_from_noise(noise, z), q)
     joint, pull_joint, (f, log_p) = vjp(lambda params, z: log_joint(problem, params, z), params, z, has_aux=True)
     log_weights = log_weights_of(joint, log_q, problem.beta)
-    value, joint_weight, path_weight, density_weight = rule(log_weights, problem.beta)
+    value, joint_weight, path_weight, density_weight = coefficients_of(rule, log_weights, problem.beta)
 
     grads, joint_z = pull_joint(joint_weight)
     _, pull_entropy = vjp(lambda z: q.log_prob_from_noise(noise, z), z)
@@ -118,6 +121,24 @@ def log_weights_of(joint: Float[Tensor, "..."], log_q: PerSample, beta: float | 
             "number for each sample of each example, summed over the event"
         )
     return joint - beta * log_q
+
+
+def coefficients_of(rule: Rule, log_weights: PerSample, beta: float | Tensor) -> Coefficients:
+    """What a rule makes of log-weights `(k, *batch)`.
+
+    Raises:
+        ValueError: it is no `Coefficients`, or has a part that is no tensor of its shape, which would broadcast.
+    """
+    found, every, batch = rule(log_weights, beta), tuple(log_weights.shape), tuple(log_weights.shape[1:])
+    whole = isinstance(found, Coefficients)
+    parts = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in found] if whole else []
+    if parts != [batch, every, every, every]:
+        given = f"of {', '.join(map(str, parts))}" if whole else type(found).__name__
+        raise ValueError(
+            f"the rule {getattr(rule, '__name__', rule)} must return Coefficients(value, joint, path, density) of shape "
+            f"{batch} for the value and {every} for each of the others, not {given}"
+        )
+    return found
 
 
 def log_ratio(log_q: PerSample, log_p: PerSample | tuple[()]) -> PerSample | tuple[()]:
