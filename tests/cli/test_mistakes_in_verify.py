@@ -15,7 +15,7 @@ FILES = {
     "mine.py": """import torch
 from vae_fn import training
 from vae_fn.distributions import Normal
-from vae_fn.gradients import Coefficients, estimators, from_coefficients
+from vae_fn.gradients import estimators
 from vae_fn.verify import Example
 
 number = 3
@@ -38,11 +38,11 @@ def factory():
     return Normal(torch.zeros(2))
 
 
-def rule(log_weights, beta):
-    return log_weights.mean(0)
+def flattened(problem, params, noise, state):
+    return stl.estimate(problem, params, noise, state)._replace(grads={"flat": torch.ones(3)})
 
 
-flat = from_coefficients("flat", rule, unbiased_for="the ELBO")
+flat = stl._replace(estimate=flattened)
 
 
 def nothing():

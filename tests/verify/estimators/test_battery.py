@@ -109,6 +109,25 @@ def test_a_refusal_of_some_settings_is_none_of_all():
             report.check()
 
 
+def fails(log_weights, beta):
+    raise KeyError("baseline")
+
+
+def forgets(log_weights, beta):
+    log_weights.mean(0)
+
+
+@pytest.mark.parametrize(("rule", "said"), [(fails, "KeyError: 'baseline'"), (forgets, "ValueError: the rule forgets")])
+def test_whatever_is_raised_in_all_settings_is_rejected_with_its_line_and_nothing_else_is_tried(rule, said):
+    report = estimator(from_coefficients("mine", rule, unbiased_for="the ELBO"))
+    (verdict,) = report.verdicts
+    assert (verdict.claim, verdict.status) == ("runs", "rejected")
+    assert report.not_covered == ("everything else, as it never runs",)
+    line = rule.__code__.co_firstlineno + (rule is fails)
+    assert said in verdict.detail
+    assert verdict.detail.endswith(f" (test_battery.py, line {line})")
+
+
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_no_estimator_of_the_package_raises_in_all_settings(name):
     assert [*never_runs(CATALOGUE[name].make())] == []
@@ -134,6 +153,15 @@ def test_identities_by_hand():
         False,
     ]
     assert len(identities(sticking_the_landing())) == 3
+
+
+def test_numbers_that_are_none_are_not_said_to_be_expected():
+    def rule(log_weights, beta):
+        return Coefficients(*(torch.nan * part for part in pathwise().rule(log_weights, beta)))
+
+    verdict = per_example(from_coefficients("mine", rule, unbiased_for="the ELBO"), TWO)
+    assert verdict.status == "rejected"
+    assert verdict.detail == "not finite either way, nan and nan, at value[0]"
 
 
 def test_every_mutant_has_a_name_of_its_own():

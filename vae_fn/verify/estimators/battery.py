@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+import vae_fn
 from vae_fn import random, tree
 from vae_fn.gradients import Estimator, Problem
 from vae_fn.types import Params, Tree
@@ -33,6 +34,8 @@ Check = Callable[[Estimator], Verdict]
 TRIES = 4
 """Noises at which a mutant is compared with the original."""
 
+PACKAGE = Path(vae_fn.__file__).parent
+
 NOT_COVERED = (
     "more than three samples or latents at once",
     "the gradient at parameters of a trained model",
@@ -55,7 +58,10 @@ def estimator(subject: Estimator) -> Report:
 
 def of_estimator(subject: Estimator) -> Iterator[Verdict | str]:
     """What `estimator` finds, as it finds it."""
-    yield from never_runs(subject)
+    failed = [*never_runs(subject)]
+    if failed:
+        yield from (*failed, "everything else, as it never runs")
+        return
     yield from of_means(subject, battery())
     for check in identities(subject):
         yield check(subject)
@@ -70,8 +76,8 @@ def never_runs(subject: Estimator) -> Iterator[Verdict]:
         if admits(subject, setting):
             try:
                 attempt(subject, setting)
-            except ValueError as error:
-                first = first or f"{setting.name}: {reason(error)} ({_place(error)})"
+            except Exception as error:
+                first = first or f"{setting.name}: {reason(error)} ({_place(error, subject)})"
             else:
                 return
     if first is not None:
@@ -79,12 +85,18 @@ def never_runs(subject: Estimator) -> Iterator[Verdict]:
         yield Verdict("runs", subject.name, "deterministic", "rejected", detail)
 
 
-def _place(error: Exception) -> str:
-    """The file and the line that an error came through last, of code that is not installed."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts]
-    place = (own or frames)[-1]
-    return f"{Path(place.filename).name}, line {place.lineno}"
+def _place(error: Exception, subject: Estimator) -> str:
+    """The file and the line of the user's code that an error came through last, or else of the rule, or of all."""
+    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    rule = getattr(subject.rule, "__code__", None)
+    defined = [] if rule is None else [(rule.co_filename, rule.co_firstlineno)]
+    file, line = next((place for place in (*reversed(frames), *defined) if _is_users(Path(place[0]))), frames[-1])
+    return f"{Path(file).name}, line {line}"
+
+
+def _is_users(file: Path) -> bool:
+    """Whether it is neither installed nor of this package."""
+    return "site-packages" not in file.parts and not file.is_relative_to(PACKAGE)
 
 
 def fates_of(subject: Estimator) -> Iterator[tuple[str, Fate]]:

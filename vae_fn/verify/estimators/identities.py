@@ -159,6 +159,8 @@ def _same(claim: str, name: str, seen: Tree, expected: Tree) -> Verdict:
     gaps = (one - other).abs() / (1 + other.abs())
     at = int(gaps.nan_to_num(torch.inf).argmax())
     gap, place = float(gaps[at]), coordinates_of(expected).name(at)
-    detail = f"{float(one[at]):.9g} where {float(other[at]):.9g} is expected, at {place}"
+    finite = bool(one[at].isfinite() | other[at].isfinite())
+    said = "{:.9g} where {:.9g} is expected" if finite else "not finite either way, {:.9g} and {:.9g}"
+    detail = f"{said.format(float(one[at]), float(other[at]))}, at {place}"
     status = "passed" if gap <= ROUNDING else "rejected"
     return Verdict(claim, name, "deterministic", status, detail, gap, ROUNDING, place)
