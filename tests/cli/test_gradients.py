@@ -30,10 +30,24 @@ def rule(log_weights, beta):
     return Coefficients(log_weights.mean(0), joint=share, path=torch.ones_like(share), density=0 * share)
 
 mine = from_coefficients("stl", rule, unbiased_for="the ELBO")
+def late(log_weights, beta):
+    if log_weights.ndim == 1:
+        raise ValueError("not under vmap")
+    return rule(log_weights, beta)
+
+def never(log_weights, beta):
+    raise ValueError("no")
+
+refusing, lagging = (from_coefficients("lost", r, unbiased_for="the ELBO") for r in (never, late))
 odd = from_coefficients("odd", rule, unbiased_for="the moon")
 
 def claiming():
     return stl_iwae("the K-sample bound")
+
+def nothing(log_weights, beta):
+    log_weights.mean(0)
+
+lost = from_coefficients("lost", nothing, unbiased_for="the ELBO")
 """
 
 
@@ -141,9 +155,16 @@ MISTAKES = {
     "moon', which nothing can be held against: say 'the ELBO' or 'the K-sample bound', or 'nothing: ' and the reason",
     "--problem rainforth --estimators dreg --estimator mine.py:claiming": "mine.py:claiming raised ValueError: "
     "stl-iwae is not unbiased for the K-sample bound: the part of the gradient that it leaves out has mean zero for "
-    "one sample only; use dreg, which makes a path of that part (mine.py, line 14)",
-    "--problem one-bernoulli --estimators rloo --estimator mine.py:mine": "mine.py:mine: stl differentiates samples, "
-    "and discrete ones have no gradient: use rloo or vimco",
+    "one sample only; use dreg, which makes a path of that part (mine.py, line 23)",
+    "--problem one-bernoulli --estimators rloo --estimator mine.py:mine": "mine.py:mine was refused: ValueError: stl "
+    "differentiates samples, and discrete ones have no gradient: use rloo or vimco",
+    "--problem rainforth --dim 2 --estimators dreg --estimator mine.py:refusing": "mine.py:refusing raised ValueError: "
+    "no (mine.py, line 17)",
+    "--problem rainforth --dim 2 --data 1 --estimators stl --estimator mine.py:lagging --quiet": "mine.py:lagging "
+    "raised ValueError: not under vmap (mine.py, line 13)",
+    "--problem rainforth --dim 2 --estimators dreg --estimator mine.py:lost": "mine.py:lost was refused: ValueError: "
+    "the rule nothing must return Coefficients(value, joint, path, density) of shape (1,) for the value and (4, 1) for "
+    "each of the others, not NoneType",
 }
 
 

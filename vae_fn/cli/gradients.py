@@ -201,7 +201,7 @@ def _measured(options: Any, place: "Place") -> "tuple[Place, Measurement, list[s
     settings = Settings(options.draws, count, options.batch_size)
     rows_of = by_leaf if options.by == "leaf" else by_network
     edge = compile_pure if compiler() else lambda fn: fn
-    user_code = reported(", ".join(options.estimator), None) if options.estimator else nullcontext()
+    user_code = reported(", ".join(options.estimator), *entered.files) if options.estimator else nullcontext()
     with _bar(len(entered.contenders) * options.draws, options.quiet) as progress, user_code:
         found = measure(
             entered.contenders,

@@ -6,7 +6,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
@@ -50,12 +50,12 @@ def locate(target: str, option: str = "") -> Located:
 
 
 @contextmanager
-def reported(what: str, file: Path | None) -> Iterator[None]:
+def reported(what: str, *files: Path | None) -> Iterator[None]:
     """Whatever the user's code raises, in one line with its place; the kit's own words as they are.
 
     Args:
         what: is said to have raised it.
-        file: of the user's code: its innermost line is named, or else the innermost of all.
+        files: of the user's code: their innermost line is named, or else the innermost of all.
 
     Raises:
         UserError: something was raised, or the kit refused what it was given.
@@ -65,9 +65,8 @@ def reported(what: str, file: Path | None) -> Iterator[None]:
     except (UserError, MemoryError):
         raise
     except (Exception, SystemExit) as fault:
-        line = _line_in(fault, file)
-        if file is not None and line is not None:
-            raise UserError(f"{what} raised {_brief(fault)} ({shown(file)}, line {line})") from fault
+        if place := _place_in(fault, files):
+            raise UserError(f"{what} raised {_brief(fault)}{place}") from fault
         if isinstance(fault, ValueError | TypeError):
             raise UserError(f"{what} was refused: {_brief(fault)}") from fault
         raise UserError(f"{what} raised {_brief(fault)}{_place(fault)}; --debug shows the traceback") from fault
@@ -123,8 +122,7 @@ def _raised(what: str, fault: BaseException) -> UserError:
 
 def _place(fault: BaseException) -> str:
     """The innermost line that is not the importing itself."""
-    frames = [frame for frame in traceback.extract_tb(fault.__traceback__) if "importlib" not in frame.filename]
-    return f" ({shown(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
+    return _last(frame for frame in traceback.extract_tb(fault.__traceback__) if "importlib" not in frame.filename)
 
 
 def shown(file: str | Path) -> str:
@@ -133,11 +131,15 @@ def shown(file: str | Path) -> str:
     return str(file.relative_to(here) if file.is_relative_to(here) else file)
 
 
-def _line_in(fault: BaseException, file: Path | None) -> int | None:
-    """The innermost line of the file that the fault came through."""
-    frames = traceback.extract_tb(fault.__traceback__)
-    lines = [frame.lineno for frame in frames if file is not None and Path(frame.filename) == file]
-    return lines[-1] if lines else None
+def _place_in(fault: BaseException, files: Collection[Path | None]) -> str:
+    """The innermost line of these files that the fault came through."""
+    return _last(frame for frame in traceback.extract_tb(fault.__traceback__) if Path(frame.filename) in files)
+
+
+def _last(frames: Iterable[traceback.FrameSummary]) -> str:
+    """Where the last of them is, in brackets; nothing if there is none."""
+    places = [f" ({shown(frame.filename)}, line {frame.lineno})" for frame in frames]
+    return places[-1] if places else ""
 
 
 def _brief(fault: BaseException) -> str:
