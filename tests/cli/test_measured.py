@@ -4,7 +4,7 @@ import csv
 import io
 
 from tests.viz.gradient_rows import row
-from vae_fn.cli.measured import advice, csv_text, false_claims, latex, oracle_lines, table
+from vae_fn.cli.measured import advice, csv_text, false_claims, latex, not_finite, oracle_lines, table
 
 WIDEST = row(
     "reinforce-moving-average",
@@ -54,6 +54,14 @@ def test_what_has_no_noise_has_no_work_to_compare():
     lines = table([row("a"), row("exact", variance_noise=0.0), row("rounded", variance_noise=1e-20)]).splitlines()
     compared = {line.split()[0]: line.split()[-2:] for line in lines[3:6]}
     assert compared == {"a": ["1", "1"], "exact": ["-", "-"], "rounded": ["-", "-"]}
+
+
+def test_gradients_that_are_no_numbers_come_last_and_are_told():
+    lost = dict.fromkeys(("bias", "bias_se", "variance", "variance_noise", "variance_batch", "snr", "cosine"))
+    rows = [row("lost", **lost), row("lost", group="prior", **lost), row("a")]
+    assert [line.split()[0] for line in table(rows).splitlines()[3:5]] == ["a", "lost"]
+    assert not_finite(rows) == ["lost (K = 4): its gradient is not finite in encoder, prior: see `vae-fn verify`"]
+    assert (len(advice(rows)), false_claims(rows[2:])) == (1, [])
 
 
 def test_doubling_the_samples_takes_off_what_the_split_and_the_measured_rate_say():

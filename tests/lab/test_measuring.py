@@ -94,6 +94,17 @@ def test_rounding_is_no_bias():
     assert row.bias < 4 * row.bias_se < 1e-8
 
 
+def test_a_gradient_that_is_no_number_has_no_bias_either():
+    nothing = from_coefficients(
+        "nothing",
+        lambda log_weights, beta: importance.iwae_rule(log_weights, beta)._replace(joint=torch.nan * log_weights),
+        unbiased_for="the K-sample bound",
+    )
+    posed = decoder()
+    rows = lab.measure([lab.Contender("nothing", nothing, 2)], posed, posed.params, KEY, lab.Settings(20, 1)).rows
+    assert {(row.to_dict()["bias"], row.to_dict()["variance"]) for row in rows} == {(None, None)}
+
+
 def test_the_split_says_what_more_samples_and_a_larger_batch_buy():
     posed = decoder()
     measured = [contender("pathwise", 1), contender("pathwise", 2)]

@@ -42,9 +42,9 @@ and - has none; x f: times evaluations instead."""
 
 
 def work(row: Mapping[str, Any], by: str = "milliseconds") -> float:
-    """The variance of the noise, times the milliseconds or the evaluations that a gradient takes."""
+    """The variance of the noise, times the milliseconds or the evaluations that a gradient takes; inf of no number."""
     cost = row["milliseconds"] if by == "milliseconds" else row["forward"] + row["backward"]
-    return row["variance_noise"] * cost
+    return math.inf if row["variance_noise"] is None else row["variance_noise"] * cost
 
 
 def groups(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
@@ -113,6 +113,18 @@ def false_claims(rows: Rows, follows: Iterable[str] = ()) -> list[str]:
         f"{name} says that it is unbiased for {row['unbiased_for']}, and in {row['group']} its bias at K = "
         f"{row['samples']} is {row['bias'] / row['bias_se']:.0f} times what noise gives: see `vae-fn verify`"
         for name, row in found.items()
+    ]
+
+
+def not_finite(rows: Rows) -> list[str]:
+    """A line for each estimator whose gradients were not all numbers."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row["variance"] is None:
+            found.setdefault(f"{row['estimator']} (K = {row['samples']})", {})[row["group"]] = None
+    return [
+        f"{name}: its gradient is not finite in {', '.join(groups)}: see `vae-fn verify`"
+        for name, groups in found.items()
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from vae_fn import random, tree
-from vae_fn.cli.measured import advice, csv_text, false_claims, latex, oracle_lines, table
+from vae_fn.cli.measured import advice, csv_text, false_claims, latex, not_finite, oracle_lines, table
 from vae_fn.cli.output import write_json
 from vae_fn.gradients.oracles.exact import Exact
 from vae_fn.lab import Measurement
@@ -85,7 +85,7 @@ def _told(result: Result, oracles: Sequence[Mapping[str, Any]]) -> str:
     place, _, follows = result
     rows = rows_of(result)
     batch = f"mini-batches of {rows[0]['batch_size']}"
-    told = [*oracle_lines(oracles), *advice(rows), *false_claims(rows, follows)]
+    told = [*oracle_lines(oracles), *advice(rows), *not_finite(rows), *false_claims(rows, follows)]
     told += [f"{name}: its q follows another target, and its bias there is the distance to it" for name in follows]
     fewest = min(row["draws"] for row in rows)
     head = f"{place.posed.name}: {fewest} draws or more with each estimator, {batch}"

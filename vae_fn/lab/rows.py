@@ -168,7 +168,7 @@ def _bias(mean: Tensor, variance: float, draws: int, exact: Tensor | None, error
     if exact is None:
         return _Bias()
     length, noise = exact.norm().item(), variance / draws
-    bias = math.sqrt(max(0.0, (mean - exact).square().sum().item() - noise))
+    bias = ((mean - exact).square().sum() - noise).clamp(min=0).sqrt().item()
     se = math.sqrt(noise + error**2 * exact.numel())
     return _Bias(bias, se, bias / length, variance / (PERCENT * length) ** 2) if length else _Bias(bias, se)
 

@@ -30,11 +30,12 @@ _MARKERS = "osD^v<>P"
 
 
 def with_noise(rows: Rows) -> list[Mapping[str, Any]]:
-    """The rows whose noise has a variance, beyond what rounding leaves of none."""
+    """The rows whose noise has a variance, and a finite one, beyond what rounding leaves of none."""
     largest: dict[str, float] = {}
-    for row in rows:
+    finite = [row for row in rows if row["variance"] is not None]
+    for row in finite:
         largest[row["group"]] = max(row["variance"], largest.get(row["group"], 0.0))
-    return [row for row in rows if row["variance_noise"] > ROUNDING * largest[row["group"]]]
+    return [row for row in finite if row["variance_noise"] > ROUNDING * largest[row["group"]]]
 
 
 def biased(row: Mapping[str, Any]) -> bool:
