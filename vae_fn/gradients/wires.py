@@ -135,8 +135,8 @@ def coefficients_of(rule: Rule, log_weights: PerSample, beta: float | Tensor) ->
     if parts != [batch, every, every, every]:
         given = f"of {', '.join(map(str, parts))}" if whole else type(found).__name__
         raise ValueError(
-            f"the rule {getattr(rule, '__name__', rule)} must return Coefficients(value, joint, path, density) of shape "
-            f"{batch} for the value and {every} for each of the others, not {given}"
+            f"the rule {getattr(rule, '__name__', rule)} must return Coefficients(value, joint, path, density) of "
+            f"shape {batch} for the value and {every} for each of the others, not {given}"
         )
     return found
 
