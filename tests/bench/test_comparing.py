@@ -9,6 +9,7 @@ import pytest
 from vae_fn.bench.comparing import (
     KEY,
     LEVEL,
+    check_common,
     check_table,
     compare,
     differences,
@@ -73,6 +74,15 @@ def test_rows_are_compared_by_what_they_have_in_common():
 def test_tables_without_a_common_row_are_refused():
     with pytest.raises(UserError, match="no row in common"):
         compare([row("a", [1.0] * 5)], [row("a", [1.0] * 5, samples=2)])
+
+
+def test_rows_in_common_are_looked_for_by_what_is_known_before():
+    before = [row("a", [1.0] * 5, samples=None), row("b", [1.0] * 5, samples=None, precision="float64")]
+    planned = {"name": "b", "batch": 128, "samples": None, "members": 1}
+    check_common(before, [planned, planned | {"batch": 64}], "base.json")
+    for change in ({"name": "c"}, {"batch": 64}, {"samples": 2}, {"members": 8}):
+        with pytest.raises(UserError, match=r"none of the rows .*, but name a, b; batch 128; members 1: choose"):
+            check_common(before, [planned | change], "base.json")
 
 
 def test_environments_that_differ_are_told():

@@ -13,6 +13,9 @@ from vae_fn.errors import UserError
 KEY = ("name", "precision", "device", "batch", "samples", "members")
 """What two rows have in common that are compared."""
 
+PLANNED = ("name", "batch", "samples", "members")
+"""What of it is known before anything is measured."""
+
 ALIKE = ("processor", "device", "torch", "threads")
 """What of an environment times cannot be compared across."""
 
@@ -78,6 +81,18 @@ def compare(before: Sequence[Row], after: Sequence[Row]) -> list[Comparison]:
     return found
 
 
+def check_common(before: Sequence[Row], planned: Sequence[Row], name: str) -> None:
+    """Check that a table has a row, by `PLANNED`, of those that will be measured.
+
+    Raises:
+        UserError: it has none, and what it has instead.
+    """
+    if not {_key(row, PLANNED) for row in before} & {_key(row, PLANNED) for row in planned}:
+        there = {part: [*dict.fromkeys(row[part] for row in before if row[part] is not None)] for part in PLANNED}
+        has = "; ".join(f"{part} {', '.join(map(str, values))}" for part, values in there.items() if values)
+        raise UserError(f"{name} has none of the rows to be measured, but {has}: choose of these, or measure it anew")
+
+
 def slower(comparisons: Sequence[Comparison], at_most: float) -> list[Comparison]:
     """Those whose median has become more than `at_most` times what it was."""
     return [each for each in comparisons if each.ratio > at_most]
@@ -105,8 +120,8 @@ def check_table(content: Any, name: str) -> None:
         raise UserError(f"{name} is no table of a bench: give a file that --json wrote")
 
 
-def _key(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in KEY)
+def _key(row: Row, parts: Sequence[str] = KEY) -> tuple[Any, ...]:
+    return tuple(row[name] for name in parts)
 
 
 def _compared(old: Row, new: Row) -> Comparison:

@@ -33,12 +33,12 @@ def main(args: Sequence[str]) -> int:
     if timing.compare is not None:
         print(compared.compared_text(*map(compared.read_table, timing.compare)))
         return 0
-    names, baseline = _named(options), None
+    names, sources, baseline = _named(options), options.sources(), None
     if timing.against is not None:
         baseline = compared.read_table(timing.against)
         if not timing.anyway:
             compared.check_alike(baseline["environment"], timed.machine(), timing.against)
-    sources = options.sources()
+        compared.check_plan(baseline, sources, names, timing.against)
     result, fault = _measured(sources, names, timing)
     _write(timing, result)
     if not timing.quiet:

@@ -7,7 +7,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from vae_fn.bench.comparing import Comparison, check_table, compare, differences, slower
+from vae_fn.bench.comparing import Comparison, check_common, check_table, compare, differences, slower
+from vae_fn.bench.subject import Source
 from vae_fn.errors import UserError
 
 
@@ -39,6 +40,16 @@ def check_alike(before: Mapping[str, Any], here: Mapping[str, Any], path: Path |
             f"{path} was measured elsewhere ({'; '.join(found)}): measure it here again, or use --anyway to compare "
             "all the same"
         )
+
+
+def check_plan(before: Mapping[str, Any], sources: Sequence[Source], names: Sequence[str], path: Path) -> None:
+    """Refuse to measure what cannot be compared.
+
+    Raises:
+        UserError: no row of these names at these sizes is in the table.
+    """
+    sizes = [{"batch": each.batch, "samples": each.samples, "members": each.members} for each in sources]
+    check_common(before["rows"], [{"name": name} | size for name in names for size in sizes], str(path))
 
 
 def compared_text(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
