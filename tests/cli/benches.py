@@ -28,6 +28,9 @@ def list_of_args():
     return [1]
 
 number = 3
+
+def sized(batch):
+    return make_args(batch)
 """
 
 

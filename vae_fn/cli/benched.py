@@ -9,7 +9,7 @@ from torch import Tensor
 from vae_fn import tree
 from vae_fn.bench.purity import check_step
 from vae_fn.bench.subject import Source, Step, Subject, own
-from vae_fn.cli.locate import Located, locate, reported
+from vae_fn.cli.locate import Located, locate, reported, takes
 from vae_fn.errors import UserError
 from vae_fn.random import Streams
 from vae_fn.run.assemble import Parts, assemble_members
@@ -80,12 +80,14 @@ def of_user(step: str, args: str, batch: int | None, settings: dict[str, Any]) -
     """A user's step with what the function of `--args` returns, called with the batch size if it takes one.
 
     Raises:
-        UserError: one of them is not there, is of the wrong kind or raises; or the step is not pure.
+        UserError: one of them is not there, is of the wrong kind, takes other arguments or raises; or the step is not
+            pure.
     """
     if settings:
         raise UserError(f"{', '.join(settings)} is a setting of a preset: leave that row out for a step of your own")
     located, made = (_function(locate(*target)) for target in ((step,), (args, "--args")))
     sizes = () if batch is None else (batch,)
+    _check_sizes(made, sizes)
     with reported(args, made.file):
         given = made.value(*sizes)
     if type(given) is not tuple or not given:
@@ -94,6 +96,18 @@ def of_user(step: str, args: str, batch: int | None, settings: dict[str, Any]) -
     with reported(step, located.file):
         check_step(subject, step)
     return subject
+
+
+def _check_sizes(made: Located, sizes: tuple[int, ...]) -> None:
+    """Refuse a function of `--args` that cannot be called with the batch size, or with nothing where none is given."""
+    target, function = made.target, made.value
+    if takes(function, *sizes):
+        return
+    if not sizes and takes(function, 1):
+        raise UserError(f"{target} takes a batch size: give it one by --batch-sizes")
+    if sizes and takes(function):
+        raise UserError(f"{target} takes no batch size: leave out --batch-sizes, or have it take one")
+    raise UserError(f"{target} must take a batch size, given by --batch-sizes, or nothing")
 
 
 def _function(located: Located) -> Located:

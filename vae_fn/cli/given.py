@@ -4,11 +4,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from vae_fn import tree
-from vae_fn.cli.locate import Located, locate, reported
+from vae_fn.cli.locate import Located, locate, reported, takes
 from vae_fn.errors import UserError
 from vae_fn.gradients import Estimator
 from vae_fn.training import Algorithm
@@ -58,7 +58,7 @@ def subject_of(located: Located, kind: Kind | None, args: str | None) -> Subject
         UserError: it is nothing that can be verified, or not of that kind, or `args` is missing or does not fit.
     """
     value, found = located.value, kind_of(located.value)
-    if found in (None, "function") and callable(value) and _takes(value):
+    if found in (None, "function") and callable(value) and takes(value):
         value = _called(located)
         found = kind_of(value)
     if isinstance(value, type):
@@ -93,7 +93,7 @@ def _example(kind: Kind, value: Any, target: str, args: str | None) -> Example:
 
 def _check_signatures(subject: Subject, target: str) -> None:
     for method, parameters in SIGNATURES.get(subject.kind, {}).items():
-        if not _takes(getattr(subject.value, method), *parameters):
+        if not takes(getattr(subject.value, method), *parameters):
             raise UserError(f"{method} of {target} must take ({', '.join(parameters)})")
 
 
@@ -110,7 +110,7 @@ def _check_example(subject: Subject, target: str) -> None:
         fits = any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(args))
     if not fits:
         raise UserError(f"--args of {target} must return {_wanted(kind, value)}, not {_kind_of_thing(args)}")
-    if callable(value) and not _takes(value, *args):
+    if callable(value) and not takes(value, *args):
         raise UserError(f"{target} {_said(value, value)}, and --args returns {_kind_of_thing(args)}")
     if isinstance(batched, tuple) and len(batched) != len(args):
         arguments = counted(len(args), "argument")
@@ -126,21 +126,10 @@ def _wanted(kind: Kind, value: Any) -> str:
 
 
 def _called(located: Located) -> Any:
-    if not (callable(located.value) and _takes(located.value)):
+    if not (callable(located.value) and takes(located.value)):
         raise UserError(f"{located.target} {_said(located.value, located.value)}: give a function without arguments")
     with reported(located.target, located.file):
         return located.value()
-
-
-def _takes(fn: Callable, *args: Any) -> bool:
-    """Whether a function can be called like this; one that does not tell is taken to be."""
-    try:
-        inspect.signature(fn.forward if isinstance(fn, nn.Module) else fn).bind(*args)
-    except TypeError:
-        return False
-    except ValueError:
-        return True
-    return True
 
 
 def _said(named: Any, value: Any) -> str:

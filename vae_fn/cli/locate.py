@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from torch import nn
+
 from vae_fn.cli.parse import did_you_mean
 from vae_fn.errors import UserError
 
@@ -70,6 +72,17 @@ def reported(what: str, *files: Path | None) -> Iterator[None]:
         if isinstance(fault, ValueError | TypeError):
             raise UserError(f"{what} was refused: {_brief(fault)}") from fault
         raise UserError(f"{what} raised {_brief(fault)}{_place(fault)}; --debug shows the traceback") from fault
+
+
+def takes(fn: Callable, *args: Any) -> bool:
+    """Whether a function can be called like this; one that does not tell is taken to be."""
+    try:
+        inspect.signature(fn.forward if isinstance(fn, nn.Module) else fn).bind(*args)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def _import_dotted(name: str) -> ModuleType:

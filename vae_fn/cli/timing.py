@@ -63,8 +63,8 @@ class Timing:
     """With --against: the largest ratio of a row's median to the baseline's that passes."""
     anyway: bool = False
     """With --against: also where processor, torch or threads are others."""
-    compare: tuple[Path, Path] | None = None
-    """Two files of --json: tell the ratios of their rows, with intervals. Nothing is measured."""
+    compare: Annotated[tuple[Path, Path] | None, arg(metavar="BEFORE AFTER")] = None
+    """Two files of --json: tell the ratios of their rows, after / before, with intervals. Nothing is measured."""
     list_rows: bool = False
     """Tell every row. Nothing is measured."""
     quiet: bool = False
@@ -138,7 +138,7 @@ class OwnOptions:
     step: Annotated[str, Positional, arg(metavar="MODULE:OBJECT")]
     """The step, such as my_file.py:step."""
     args: Annotated[str | None, arg(metavar="MODULE:FUNCTION")] = None
-    """A function that returns (state, *inputs); with --batch-sizes it is called with each of them."""
+    """A function that returns (state, *inputs), called with each of --batch-sizes, or with nothing without them."""
     timing: OmitArgPrefixes[Timing] = field(default_factory=Timing)
 
     def __post_init__(self) -> None:
