@@ -58,7 +58,8 @@ def test_a_batch_size_is_handed_to_the_users_function(mine):
         ("mine.py:step", "other.py:make_args", "there is no file other.py"),
         ("mine.py:number", "mine.py:make_args", "mine.py:number is of type int: give a function"),
         ("mine.py:step", "mine.py:list_of_args", r"must return a tuple \(state, \*inputs\), not list"),
-        ("mine.py:step", "mine.py:step", "mine.py:step was refused: TypeError"),
+        ("mine.py:step", "mine.py:step", "mine.py:step must take a batch size, given by --batch-sizes, or nothing"),
+        ("mine.py:step", "mine.py:sized", "mine.py:sized takes a batch size: give it one by --batch-sizes"),
         ("mine.py:writes", "mine.py:make_args", "mine.py:writes is not pure: it writes to its arguments"),
         ("mine.py:alone", "mine.py:make_args", r"mine.py:alone must return \(state, info\), not dict"),
         ("mine.py:fails", "mine.py:make_args", r"mine.py:fails raised ValueError: no \(mine.py, line 21\)"),
@@ -67,6 +68,11 @@ def test_a_batch_size_is_handed_to_the_users_function(mine):
 def test_a_step_that_cannot_be_timed_is_refused_in_one_line(step, args, message, mine):
     with pytest.raises(UserError, match=message):
         of_user(step, args, None, {})
+
+
+def test_a_batch_size_for_a_function_that_takes_none_is_refused(mine):
+    with pytest.raises(UserError, match=r"mine\.py:list_of_args takes no batch size: leave out --batch-sizes, or have"):
+        of_user("mine.py:step", "mine.py:list_of_args", 32, {})
 
 
 def test_such_a_refusal_comes_through_the_other_process(mine, capsys):
@@ -96,7 +102,30 @@ def test_what_is_said_of_a_gain(measured, tmp_path, capsys):
 def test_a_busy_machine_is_told(before, after, busy):
     environment = {"threads": 2, "load_before": [before], "load_after": [after]}
     rows = [row([3.0] * 5, [9.0] * 5)]
-    assert ("the machine was busy" in timed.report({"rows": rows, "environment": environment})) == busy
+    said = timed.report({"rows": rows, "environment": environment})
+    assert ("the machine was busy" in said) == busy
+    load = f"(load average {before:.2f} before; {after:.2f} after, where up to 3 are this measurement's own)"
+    assert (load in said) == busy
+
+
+def test_a_legend_is_of_the_columns_that_are_shown():
+    quiet = {"threads": 2, "load_before": [0.0], "load_after": [0.0]}
+    eager, donated = row([9.0] * 5, [9.0] * 5, "eager"), row([3.0] * 5, [9.0] * 5)
+    alone = row([3.0] * 5) | {"parity": None}
+    told = {
+        name: timed.report({"rows": rows, "environment": quiet})
+        for name, rows in (("both", [eager, donated]), ("alone", [alone]), ("eager", [cleared(eager)]))
+    }
+    meant = ("cold, warm: ", "even after: ", "limit: ", "parity: ")
+    assert [text in told["both"] for text in meant] == [True] * 4
+    assert [text in told["alone"] for text in meant] == [True, False, True, False]
+    assert [text in told["eager"] for text in meant] == [False, False, True, True]
+    assert all(said.endswith("(more: docs/bench.md)") for said in told.values())
+
+
+def cleared(eager):
+    """A row of a step that is not compiled."""
+    return eager | dict.fromkeys(("compile_cold_s", "compile_warm_s"))
 
 
 def test_recompiles_and_an_impossible_limit_are_told():
@@ -142,9 +171,30 @@ def test_times_are_held_against_a_baseline(measured, tmp_path, capsys):
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err == (
-        "vae-fn bench: slower: donated (float32, cpu, batch 128, K 2) takes 3.84 ms a step, 1.200 times the 3.2 of the "
+        "vae-fn bench: slower: donated (float32, cpu, batch 128, K 1) takes 3.84 ms a step, 1.200 times the 3.2 of the "
         "baseline, more than 1.1\n"
     )
+
+
+def test_a_baseline_without_a_row_of_the_plan_is_refused_before_anything_is_measured(measured, tmp_path, capsys):
+    baseline = tmp_path / "base.json"
+    assert bench("--json", baseline, "--quiet") == 0
+    unmeasured = tmp_path / "out.json"
+    for more in (("--batch-sizes", "64"), ("--sample-counts", "2"), ("--members", "8")):
+        assert bench("--against", baseline, "--json", unmeasured, *more) == 2
+        assert capsys.readouterr() == (
+            "",
+            f"vae-fn bench: error: {baseline} has none of the rows to be measured, but name eager, donated; batch 128; "
+            "samples 1; members 1: choose of these, or measure it anew\n",
+        )
+    assert bench("--against", baseline, rows="epoch") == 2
+    assert not unmeasured.exists()
+
+
+def test_what_compare_takes_stands_in_the_usage(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "--help"])
+    assert "--compare BEFORE AFTER " in capsys.readouterr().out
 
 
 def test_a_baseline_of_another_machine_is_refused_unless_told(measured, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """What was timed, in words and tables."""
 
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -58,9 +59,14 @@ def _tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _table(columns: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     """Columns two spaces apart, the first to the left; one with nothing in it is left out."""
-    filled = {name: [cell(row) for row in rows] for name, cell in columns.items()}
-    kept = {name: cells for name, cells in filled.items() if any(cell != "-" for cell in cells)}
+    kept = _filled(columns, rows)
     return "\n".join("  ".join(line).rstrip() for line in zip(*map(_column, kept, kept.values()), strict=True))
+
+
+def _filled(columns: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The cells of the columns that have something in some row."""
+    cells = {name: [cell(row) for row in rows] for name, cell in columns.items()}
+    return {name: column for name, column in cells.items() if any(cell != "-" for cell in column)}
 
 
 def _column(name: str, cells: Sequence[str]) -> list[str]:
@@ -128,12 +134,19 @@ SHARES = {
 """The columns of the second table."""
 
 
+LEGEND = {
+    "cold s": "cold, warm: seconds of the first call in a new process without and with a compile cache",
+    "even after": "even after: steps until the cold one has paid",
+    "limit ms": "limit: the step's products alone, each the fastest way, and its state read and written once",
+    "parity": "parity: relative error of parameters after 20 steps, against float64",
+}
+"""What columns mean that do not say it themselves."""
+
+
 def _notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield (
-        "cold, warm: seconds of the first call in a new process without and with a compile cache; even after: steps\n"
-        "until the cold one has paid; limit: the step's products alone, each the fastest way, and its state read and\n"
-        "written once; parity: relative error of parameters after 20 steps, against float64 (more: docs/bench.md)"
-    )
+    shown = _filled(TIMES | SHARES, rows)
+    legend = "; ".join(meaning for column, meaning in LEGEND.items() if column in shown)
+    yield textwrap.fill(f"{legend} (more: docs/bench.md)", 110)
     if any(row["name"] == "onednn" for row in rows):
         yield "onednn: the route was measured to win on AMD Zen 5 and to be equal within a few percent on Zen 4"
     if any(row["name"] == "tiled" for row in rows):
@@ -166,6 +179,6 @@ def _warnings(environment: Mapping[str, Any]) -> Iterator[str]:
     before, after, own = environment["load_before"][0], environment["load_after"][0], environment["threads"] + 1
     if before > QUIET or after > own + QUIET:
         yield (
-            f"warning: the machine was busy (load average {before:.2f} before and {after:.2f} after, of which this "
-            f"makes {own} at most):\nonly ratios mean something, and times of an idle machine are shorter"
+            f"warning: the machine was busy (load average {before:.2f} before; {after:.2f} after, where up to {own} "
+            "are this measurement's own):\nonly ratios mean something, and times of an idle machine are shorter"
         )
