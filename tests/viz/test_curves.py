@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from tests.viz.cases import row, rows
 from vae_fn import viz
-from vae_fn.viz.curves import TERMS, settled_limits
+from vae_fn.viz.curves import SPLITS, TERMS, settled_limits
 
 
 def lines(axes):
@@ -50,10 +51,33 @@ def test_the_limits_fit_all_but_the_first_tenth():
         ([1.0], [0.0], (-1.0, 1.0)),
         ([1.0, 10.0, 11.0], [1e9, 0.0, 1.0], (-0.05, 1.05)),
         ([1.0, 2.0, 100.0], [0.0, 1.0, np.nan], (-0.05, 1.05)),
+        ([1.0, 10.0, 11.0], [-2.0, 0.0, 1.0], (-2.15, 1.15)),
+        ([1.0, 10.0, 11.0], [-2.1, 0.0, 1.0], (-0.05, 1.05)),
     ],
 )
 def test_limits_of_few_and_of_missing_values(steps, values, limits):
     assert settled_limits(np.array(steps), np.array(values)) == pytest.approx(limits)
+
+
+def triangles(axes):
+    """The colour and the places of the triangles at the edges."""
+    return [(to_hex(each.get_facecolor()[0]), each.get_offsets().tolist()) for each in axes.collections]
+
+
+def test_what_lies_outside_is_a_triangle_at_the_edge_in_the_colour_of_its_line():
+    elbo, _, kl = viz.loss_curves(rows()).axes
+    low, _ = elbo.get_ylim()
+    assert triangles(elbo) == [(to_hex(SPLITS["train"]["color"]), [[step, low] for step in (10, 20, 30)])]
+    assert triangles(kl) == []
+    above = viz.loss_curves([row(1, "train", 1e4), row(50, "train", 0.0), row(99, "train", 1.0)]).axes[0]
+    assert triangles(above)[0][1] == [[1.0, above.get_ylim()[1]]]
+
+
+@pytest.mark.parametrize(("points", "size"), [(1, 3.0), (60, 3.0), (61, 0.75)])
+def test_every_point_of_a_short_curve_is_seen(points, size):
+    given = [row(step, "train", grad_norm=1.0) for step in range(1, points + 1)]
+    assert lines(viz.loss_curves(given).axes[0])["train"].get_markersize() == size
+    assert lines(viz.gradient_norm(given, 0.0).axes[0])["gradient norm"].get_markersize() == size
 
 
 @pytest.mark.parametrize("given", [[], [row(1, "train", None)], [row(1, "test")]])

@@ -31,7 +31,7 @@ def ensemble_curves(groups: Mapping[str, Sequence[Rows]]) -> Figure:
         "The ELBO of an ensemble",
         "Lines are means over keys, bands reach one standard deviation to either side. A member that was lost counts "
         "as far as it went. Nothing is smoothed: a training point is the mean since the point before. Vertical axes "
-        "fit the values after the first tenth of the steps.",
+        "fit the values after the first tenth of the steps; earlier ones may lie outside.",
         height=5.0,
     )
     members = [rows for each in groups.values() for rows in each]
