@@ -78,6 +78,49 @@ def test_classes_in_one_place_have_their_names_apart_but_near(place):
     assert np.abs(np.array(list(places.values())) - place).max() < 4 * 0.34
 
 
+def leaders(figure):
+    """The ends of the lines that lead from a number to where its class is densest."""
+    return [line.get_xydata() for line in figure.axes[0].lines]
+
+
+def test_a_number_stands_on_its_class_or_a_line_leads_from_it_to_there():
+    """Classes on a line across the squares' edges: the middle of a square is off it; the third has no room on it."""
+    along = np.linspace(-1, 1, 200)
+    points, labels = np.stack([along, 0.01 * np.sin(along)], 1), np.repeat([0, 1], 100)
+    points, labels = np.concatenate([points, [[0.5, 0.005]] * 40]), np.concatenate([labels, [2] * 40])
+    figure = viz.latent_scatter(points, labels)
+    places = numbers(figure)
+    for label, place in places.items():
+        own = points[labels == label]
+        on_it = bool((own == place).all(1).any())
+        ends = [line for line in leaders(figure) if np.array_equal(line[0], place)]
+        assert on_it == (not ends)
+        assert all((own == line[1]).all(1).any() for line in ends)
+    assert len(leaders(figure)) <= 1
+    assert len(set(places.values())) == 3
+
+
+def test_a_class_on_one_place_that_is_taken_has_a_line_to_it():
+    figure = viz.latent_scatter(np.tile([0.5, 0.5], (20, 1)), np.arange(20) % 2)
+    places, ((start, end),) = numbers(figure), leaders(figure)
+    assert places[0] == (0.5, 0.5)
+    assert tuple(start) == places[1] != places[0]
+    assert tuple(end) == (0.5, 0.5)
+
+
+def test_a_number_is_not_put_where_its_class_is_rare():
+    """One point far away is no place for the number of a hundred that lie where another number is."""
+    points = np.concatenate([np.tile([0.5, 0.5], (200, 1)), [[3.0, -3.0]]])
+    places = label_places(points, np.array([0] * 100 + [1] * 101), 3.4)
+    assert np.hypot(*(np.array(places[1]) - 0.5)) < 4 * 0.34
+
+
+def test_a_class_outside_the_frame_has_its_number_at_the_edge():
+    points = np.concatenate([np.random.default_rng(0).normal(size=(5000, 2)), [[50.0, 0.0]]])
+    figure = viz.latent_scatter(points, np.array([0] * 5000 + [1]))
+    assert numbers(figure)[1] == (reach(points), 0.0)
+
+
 def test_the_histogram_counts_every_point_in_its_square():
     z = np.concatenate([Z[:, :2], [[100.0, 0.0]]])
     figure = viz.latent_histogram(z)

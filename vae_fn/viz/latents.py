@@ -20,6 +20,10 @@ MARKERS = ("o", "^", "s", "D", "v")
 """One for each ten classes."""
 
 BINS = 80
+"""Squares along an axis in which draws are counted."""
+
+SQUARES = 20
+"""Squares along an axis in which a class is counted, to find where it is densest; a number fits into one."""
 
 _HALO: list[AbstractPathEffect] = [withStroke(linewidth=2.5, foreground="white")]
 
@@ -39,7 +43,7 @@ def latent_scatter(
     extent = reach(points)
     figure = new_figure(
         f"Posterior means of {counted(len(points), 'image')}",
-        _outside(points, extent) + ("" if labels is None else "A number stands where its class is densest. ") + _MASSES,
+        _outside(points, extent) + ("" if labels is None else _NUMBERS) + _MASSES,
         height=6.3,
     )
     axes = figure.subplots()
@@ -87,6 +91,8 @@ def prior_mass(radius: float) -> float:
     return -math.expm1(-0.5 * radius**2)
 
 
+_NUMBERS = "A number stands where its class is densest or nearly so, or a line leads there. "
+
 _MASSES = (
     "Circles: the prior at "
     + ", ".join(f"{radius:g}" for radius in RADII)
@@ -104,30 +110,48 @@ def _draw_classes(
     groups = labels // len(CLASSES)
     for group in np.unique(groups):
         _draw_points(axes, points[groups == group], MARKERS[group % len(MARKERS)], colours[groups == group])
-    for label, place in label_places(points, labels, extent).items():
-        colour = CLASSES[label % len(CLASSES)]
+    inside = points.clip(-extent, extent)
+    for label, place in label_places(inside, labels, extent).items():
+        colour, own = CLASSES[label % len(CLASSES)], inside[labels == label]
         box = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": colour, "linewidth": 2}
         axes.text(*place, str(label), bbox=box, fontweight="bold", ha="center", va="center", zorder=5)
+        if not (own == place).all(1).any():
+            (line,) = axes.plot(*zip(place, _dense(own, extent)[0], strict=True), color=colour, linewidth=1, zorder=4)
+            line.set_path_effects(_HALO)
 
 
 def label_places(
     points: Float[np.ndarray, "n 2"], labels: Integer[np.ndarray, " n"], extent: float
 ) -> dict[int, tuple[float, float]]:
-    """Where each class is densest: a square, of 20 x 20 in the frame, for each class its own.
+    """Where each class has its number: at a point of its own, where it is densest or half as dense at least.
 
-    Where other classes have taken a class's squares, its place is the nearest that is free.
+    Where other numbers are nearer to all of these than a square's side, of 20 x 20 in the frame, it is in the middle of
+    the nearest square that is free. No point lies outside the frame.
     """
-    places, taken = {}, np.zeros((20, 20), bool)
-    squares = np.indices(taken.shape)
+    side = 2 * extent / SQUARES
+    middles = side * (np.indices((SQUARES, SQUARES)).reshape(2, -1).T + 0.5) - extent
+    taken = np.empty((0, 2))
+    places = {}
     for label in np.unique(labels).tolist():
-        counts, edges = _count(points[labels == label], extent, 20)
-        densest = np.unravel_index(counts.argmax(), counts.shape)
-        away = np.hypot(*(squares - np.reshape(densest, (2, 1, 1)))) / 28  # below 1, so that it only breaks ties
-        i, j = np.unravel_index(np.where(taken, -np.inf, counts - away).argmax(), counts.shape)
-        taken[i, j] = True
-        middles = 0.5 * (edges[:-1] + edges[1:])
-        places[label] = (float(middles[i]), float(middles[j]))
+        own = _dense(points[labels == label], extent)
+        nearest_first = middles[np.hypot(*(middles - own[0]).T).argsort(kind="stable")]
+        candidates = np.concatenate([own, nearest_first])
+        apart = np.hypot(*(candidates[:, None] - taken).T).min(0, initial=np.inf) >= side
+        place = candidates[apart.argmax()]
+        taken = np.vstack([taken, place])
+        places[label] = (float(place[0]), float(place[1]))
     return places
+
+
+def _dense(own: Float[np.ndarray, "n 2"], extent: float) -> Float[np.ndarray, "m 2"]:
+    """One point of a class in each square with at least half as many as the fullest, which comes first."""
+    counts, edges = _count(own, extent, SQUARES)
+    squares = np.clip(np.digitize(own, edges) - 1, 0, SQUARES - 1)
+    found = []
+    for square in sorted(np.argwhere(2 * counts >= counts.max()), key=lambda square: -counts[tuple(square)]):
+        members = own[(squares == square).all(1)]
+        found.append(members[np.hypot(*(members - members.mean(0)).T).argmin()])
+    return np.array(found)
 
 
 def _count(
