@@ -1,11 +1,14 @@
 """Figures of estimators show the numbers of their rows."""
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
 from tests.viz.gradient_rows import row
 from vae_fn.viz import gradients, save_figure
+from vae_fn.viz.gradient_rows import biased, with_noise
 
 POWER = [
     row(name, k, group, snr=scale * k**slope, variance_noise=1 / k)
@@ -66,7 +69,7 @@ def test_a_bias_that_is_seen_is_filled_and_one_that_is_not_stands_at_its_noise_w
     ],
 )
 def test_a_bias_is_seen_beyond_noise_and_rounding(changes, seen):
-    assert gradients.biased(row(**changes)) == seen
+    assert biased(row(**changes)) == seen
 
 
 def test_the_figure_fills_what_the_table_marks():
@@ -74,23 +77,47 @@ def test_the_figure_fills_what_the_table_marks():
     rows[0]["relative_bias"] = rows[1]["relative_bias"] = 0.1
     (axes,) = gradients.bias_against_variance(rows).axes
     faces = [line.get_markerfacecolor() != "none" for line in axes.lines if line.get_marker() != "None"]
-    assert faces == [gradients.biased(each) for each in rows] == [True, False, False]
+    assert faces == [biased(each) for each in rows] == [True, False, False]
 
 
-def test_bars_are_variance_times_milliseconds_the_best_on_top_and_hatched_without_a_claim():
+def test_dots_are_variance_times_milliseconds_the_best_on_top_and_hollow_without_a_claim():
     rows = [row("a", milliseconds=3.0), row("b"), row("c", unbiased_for="nothing: a reason", variance_noise=4.0)]
     (axes,) = gradients.work_normalised_variance(rows).axes
+    (dots,) = axes.collections
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["b", "c", "a"]
-    assert [bar.get_width() for bar in axes.patches] == [0.5, 2.0, 3.0]
-    assert [bool(bar.get_hatch()) for bar in axes.patches] == [False, True, False]
+    assert dots.get_offsets().tolist() == [[0.5, 0], [2.0, 1], [3.0, 2]]
+    assert [face[3] for face in dots.get_facecolors()] == [1, 0, 1]
     assert axes.get_ylim()[0] > axes.get_ylim()[1]
+    assert not axes.patches
+
+
+@pytest.mark.parametrize("heights", [(0.01,), (0.01, 0.010000000000000002), (0.1, 0.2, 0.4), (1e-5, 1.0)])
+def test_arrows_end_above_the_axis_and_ticks_have_room(heights):
+    rows = [row(f"e{i}", bias_se=height, variance_noise=1 + 0.1 * i) for i, height in enumerate(heights)]
+    figure = gradients.bias_against_variance(rows + [{**each, "group": "decoder"} for each in rows])
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        assert len(axes.texts) == len(heights)
+        lowest = min(text.arrow_patch.get_window_extent().y0 for text in axes.texts)
+        assert lowest > axes.get_window_extent().y0
+        labels = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(labels))
+        seen = [tick for tick in axes.get_yticks() if axes.get_ylim()[0] <= tick <= axes.get_ylim()[1]]
+        assert len(seen) >= 3
+
+
+def test_a_bias_without_noise_to_place_it_is_left_out():
+    rows = [row("a"), row("b", bias_se=0.0)]
+    figure = gradients.bias_against_variance(rows)
+    assert labels(figure.axes[0]) == ["a"]
+    assert note(figure).endswith("no exact gradient: b.")
 
 
 def test_what_has_no_variance_but_rounding_is_left_out():
     rows = [row("a"), row("exact", variance_noise=1e-16), row("none", variance_noise=0.0)]
-    assert [each["estimator"] for each in gradients.with_noise(rows)] == ["a"]
+    assert [each["estimator"] for each in with_noise(rows)] == ["a"]
     rows.append(row("small", group="prior", variance=1e-16, variance_noise=1e-16))
-    assert [each["estimator"] for each in gradients.with_noise(rows)] == ["a", "small"]
+    assert [each["estimator"] for each in with_noise(rows)] == ["a", "small"]
 
 
 @pytest.mark.parametrize("draw", DRAW)

@@ -16,11 +16,13 @@ from vae_fn.viz.style import (
     OKABE_ITO,
     WIDTH,
     RoundNumbers,
+    frame,
     latent_name,
     logarithmic,
     new_figure,
     reach,
     signed,
+    written,
 )
 
 EVERY = FIGURES | PICTURES
@@ -185,12 +187,45 @@ def test_colours_that_are_alike_are_seen():
 
 @pytest.mark.parametrize(
     ("low", "high", "seen"),
-    [(3.0, 1200.0, [5, 10, 20, 50, 100, 200, 500, 1000]), (1.5, 13.0, [2, 5, 10]), (660.0, 940.0, [700, 800, 900])],
+    [
+        (3.0, 1200.0, [5, 10, 20, 50, 100, 200, 500, 1000]),
+        (1.5, 13.0, [2, 5, 10]),
+        (660.0, 940.0, [700, 800, 900]),
+        (64.0, 178.0, [80, 100, 120, 140, 160]),
+        (3e-4, 2.0, [0.001, 0.01, 0.1, 1]),
+        (1e-6, 1e4, [1e-6, 1e-4, 0.01, 1, 100, 1e4]),
+    ],
 )
 def test_ticks_of_a_logarithmic_axis_are_round_and_enough(low, high, seen):
     ticks = RoundNumbers().tick_values(low, high)
     assert [tick for tick in ticks if low <= tick <= high] == pytest.approx(seen, rel=1e-12)
     assert min(ticks) > 0
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1.0, "1"),
+        (0.0005, "0.0005"),
+        (1e-4, "0.0001"),
+        (1e-5, "$10^{-5}$"),
+        (2e-6, r"$2 \times 10^{-6}$"),
+        (500000.0, "500000"),
+        (1e6, "$10^{6}$"),
+        (1048576.0, "1048576"),
+    ],
+)
+def test_numbers_are_plain_as_long_as_they_are_short(value, said):
+    assert written(value) == said
+
+
+@pytest.mark.parametrize("values", [[3.0], [0.05677567511781946, 0.056775675117819474], [1.0, 1.1], [1e-6, 1e3]])
+def test_a_frame_holds_its_values_with_room_and_is_a_factor_of_two_wide(values):
+    low, high = frame(values, below=0.2)
+    span = np.log(high / low)
+    assert np.log(min(values) / low) > 0.15 * span
+    assert np.log(high / max(values)) > 0.04 * span
+    assert high > 2 * low
 
 
 def test_a_logarithmic_axis_has_plain_numbers():

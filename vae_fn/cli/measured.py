@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import DataRow, TableFormat, tabulate
 
-from vae_fn.viz.gradients import BEYOND, Rows, biased, with_noise
+from vae_fn.viz.gradient_rows import BEYOND, Rows, biased, with_noise
 
 NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
 """Columns with one space between them."""

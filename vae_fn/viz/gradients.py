@@ -8,40 +8,17 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vae_fn.viz.style import BLUE, OKABE_ITO, YELLOW, new_figure, styled
-
-Rows = Sequence[Mapping[str, Any]]
-"""As in the JSON of `vae-fn gradients`."""
-
-ROUNDING = 1e-12
-"""A variance below this part of the largest of its group is one of rounding."""
-
-BEYOND = 4
-"""How many times what noise alone gives it a bias is one that is seen: less than once in 10^4 rows without bias."""
-
-NEGLIGIBLE = 1e-5
-"""Of the exact gradient, below which a bias is not looked at: it may be float32's rounding."""
+from vae_fn.viz.gradient_rows import BEYOND, Rows, biased, with_noise
+from vae_fn.viz.style import BLUE, OKABE_ITO, YELLOW, frame, logarithmic, new_figure, styled
 
 SIGNAL = 2
 """How many times its floor a signal-to-noise ratio must be for a slope to be fitted to it."""
 
+ARROWS = 0.16
+"""The part of the span that is left free below the biases, for the arrows."""
+
 _COLOURS = [colour for colour in OKABE_ITO if colour != YELLOW]
 _MARKERS = "osD^v<>P"
-
-
-def with_noise(rows: Rows) -> list[Mapping[str, Any]]:
-    """The rows whose noise has a variance, and a finite one, beyond what rounding leaves of none."""
-    largest: dict[str, float] = {}
-    finite = [row for row in rows if row["variance"] is not None]
-    for row in finite:
-        largest[row["group"]] = max(row["variance"], largest.get(row["group"], 0.0))
-    return [row for row in finite if row["variance_noise"] > ROUNDING * largest[row["group"]]]
-
-
-def biased(row: Mapping[str, Any]) -> bool:
-    """Whether a bias is beyond what noise alone gives, and beyond the rounding of float32."""
-    seen = row["bias"] is not None and row["bias"] > BEYOND * row["bias_se"]
-    return seen and (row["relative_bias"] is None or row["relative_bias"] > NEGLIGIBLE)
 
 
 @styled
@@ -51,7 +28,7 @@ def bias_against_variance(rows: Rows) -> Figure:
     Args:
         rows: of one place; those without an exact gradient or without variance are left out, and named.
     """
-    shown = [row for row in with_noise(rows) if row["bias"] is not None]
+    shown = [row for row in with_noise(rows) if row["bias"] is not None and _height(row) > 0]
     figure, panels = _panels(
         "Bias against variance",
         f"Filled: a bias over {BEYOND} times what noise alone gives. Hollow, with an arrow: none is seen; the point is "
@@ -64,38 +41,44 @@ def bias_against_variance(rows: Rows) -> Figure:
         for name, look in looks.items():
             own = sorted((r for r in shown if _is(r, group, name)), key=lambda row: row["samples"])
             _draw_biases(axes, name, own, look)
-        axes.set(xscale="log", yscale="log", ylabel="length of the bias", title=group)
+        there = [row for row in shown if row["group"] == group]
+        axes.set_xlim(frame(row["variance_noise"] for row in there))
+        axes.set_ylim(frame(map(_height, there), below=ARROWS))
+        logarithmic(axes, "x", "y")
+        axes.set(ylabel="length of the bias", title=group)
     _end(figure, panels, "variance of the noise, summed over coordinates")
     return figure
 
 
 @styled
 def work_normalised_variance(rows: Rows) -> Figure:
-    """The variance of the noise times the milliseconds of a gradient, as bars on a logarithmic axis, the best on top.
+    """The variance of the noise times the milliseconds of a gradient, as dots on a logarithmic axis, the best on top.
 
     Args:
         rows: of one place; those without variance are left out, and named.
     """
     shown = with_noise(rows)
     several = len({row["samples"] for row in rows}) > 1
-    bars = [sum(row["group"] == group for row in shown) for group in _groups(shown)]
+    counts = [sum(row["group"] == group for row in shown) for group in _groups(shown)]
     figure, panels = _panels(
         "Work-normalised variance",
-        "An estimator of half the value needs half the time for as little noise; the axis is logarithmic, so compare "
-        "where bars end. Bias is not in it: hatched bars are of estimators that claim to be unbiased for nothing."
+        "An estimator of half the value needs half the time for as little noise; the axis is logarithmic. Bias is not "
+        "in it: hollow dots are of estimators that claim to be unbiased for nothing."
         f"{_left_out(rows, shown, 'noise beyond rounding')}",
         shown,
-        heights=[0.5 + 0.17 * count for count in bars],
+        heights=[0.5 + 0.17 * count for count in counts],
     )
     for group, axes in panels.items():
         own = sorted((row for row in shown if row["group"] == group), key=_work)
         names = [row["estimator"] + (f", K = {row['samples']}" if several else "") for row in own]
-        hatches = ["////" if row["unbiased_for"].startswith("nothing") else "" for row in own]
-        axes.barh(range(len(own)), [_work(row) for row in own], color=BLUE, hatch=hatches, edgecolor="white")
+        faces = ["none" if row["unbiased_for"].startswith("nothing") else BLUE for row in own]
+        work = [_work(row) for row in own]
+        axes.scatter(work, range(len(own)), s=22, facecolors=faces, edgecolors=BLUE, zorder=3)
         axes.set_yticks(range(len(own)), names, fontsize=7)
         axes.set_ylim(len(own) - 0.4, -0.6)
-        axes.grid(visible=False, axis="y")
-        axes.set(xscale="log", title=group)
+        axes.set_xlim(frame(work))
+        logarithmic(axes, "x")
+        axes.set_title(group)
     if panels:
         list(panels.values())[-1].set_xlabel("variance of the noise, in milliseconds of work")
     return figure
@@ -129,9 +112,10 @@ def signal_to_noise(rows: Rows) -> Figure:
         floors = {row["samples"]: row["snr_floor"] for row in shown if row["group"] == group}
         ordered = sorted(floors)
         axes.plot(ordered, [floors[k] for k in ordered], color="0.4", linestyle="--", label="floor")
-        axes.set(xscale="log", yscale="log", ylabel="signal-to-noise ratio", title=group)
+        axes.set_ylim(frame([*floors.values(), *(row["snr"] for row in shown if row["group"] == group)]))
+        logarithmic(axes, "x", "y")
+        axes.set(ylabel="signal-to-noise ratio", title=group)
         axes.set_xticks(ordered, [str(k) for k in ordered])
-        axes.minorticks_off()
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="slope in K")
     if panels:
         list(panels.values())[-1].set_xlabel("samples K")
@@ -158,7 +142,9 @@ def variance_along_training(rows: Rows) -> Figure:
             own = sorted((r for r in named if r["group"] == group and r["line"] == line), key=lambda row: row["step"])
             steps, values = ([row[key] for row in own] for key in ("step", "variance_noise"))
             axes.plot(steps, values, markersize=_size(i), label=line, **look)
-        axes.set(yscale="log", ylabel="variance of the noise", title=group)
+        axes.set_ylim(frame(row["variance_noise"] for row in named if row["group"] == group))
+        logarithmic(axes, "y")
+        axes.set(ylabel="variance of the noise", title=group)
     _end(figure, panels, "training step")
     return figure
 
@@ -212,10 +198,15 @@ def _work(row: Mapping[str, Any]) -> float:
     return row["variance_noise"] * row["milliseconds"]
 
 
+def _height(row: Mapping[str, Any]) -> float:
+    """Where a bias is drawn: at its length if it is seen, else at what noise gives."""
+    return row["bias"] if biased(row) else row["bias_se"]
+
+
 def _draw_biases(axes: Axes, name: str, own: Rows, look: Mapping[str, Any]) -> None:
     seen = [biased(row) for row in own]
     x = [row["variance_noise"] for row in own]
-    y = [row["bias"] if there else row["bias_se"] for row, there in zip(own, seen, strict=True)]
+    y = [_height(row) for row in own]
     axes.plot(x, y, color=look["color"], linewidth=0.7)
     for i, there in enumerate(seen):
         face = look["color"] if there else "none"

@@ -3,7 +3,7 @@
 import functools
 import io
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -63,6 +63,9 @@ STYLE = {
     "ytick.labelsize": 8,
 }
 
+ROOM = 0.06
+"""The part of what is shown that a logarithmic axis leaves free at either end."""
+
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _METADATA: dict[str, dict[str, str | None]] = {"png": {}, "svg": {"Date": None}}
 
@@ -101,27 +104,57 @@ def save_figure(figure: Figure) -> dict[str, bytes]:
 
 
 class RoundNumbers(LogLocator):
-    """Ticks of a logarithmic axis at 1, 2, 5, 10, ...; at closer round numbers where fewer than three are seen."""
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, ...
+
+    They are at closer round numbers where fewer than three of these are seen, and at powers of ten alone where the axis
+    spans more than three of them.
+    """
 
     def __init__(self) -> None:
         super().__init__(subs=(1, 2, 5))
+        self._powers = LogLocator(numticks=8)
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:
         """The ticks from `vmin` to `vmax`, both positive, and a few beyond."""
-        found, (low, high) = super().tick_values(vmin, vmax), sorted((vmin, vmax))
-        if high > 5 * low and sum(low <= tick <= high for tick in found) >= 3:
-            return [*found]
-        return [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if tick > 0]
+        low, high = sorted((vmin, vmax))
+        if high > 1e3 * low * (1 + 1e-9):
+            return [*self._powers.tick_values(low, high)]
+        tries = [super().tick_values(low, high)] if high > 5 * low else []
+        tries += [MaxNLocator(bins, steps=[1, 2, 5, 10]).tick_values(low, high) for bins in (5, 8, 12)]
+        enough = (found for found in tries if sum(low <= tick <= high for tick in found) >= 3)
+        return [tick for tick in next(enough, tries[-1]) if tick > 0]
 
 
 def logarithmic(axes: Axes, *names: str) -> None:
-    """Make the axes of these names, `x` or `y`, logarithmic, with plain numbers beside round ticks."""
+    """Make the axes of these names, `x` or `y`, logarithmic, with round ticks and numbers as they are written."""
     for name in names:
         axes.set(**{f"{name}scale": "log"})
         axis = getattr(axes, f"{name}axis")
         axis.set_major_locator(RoundNumbers())
-        axis.set_major_formatter("{x:.10g}")
+        axis.set_major_formatter(lambda value, position: written(float(value)))
         axis.set_minor_locator(NullLocator())
+
+
+def written(value: float) -> str:
+    """A positive number plain, or with a power of ten below 1e-4, and from 1e6 on where one digit is all there is."""
+    digits, exponent = f"{value:.9e}".split("e")
+    digits, power = digits.rstrip("0").rstrip("."), f"10^{{{int(exponent)}}}"
+    if value >= 1e-4 and (value < 1e6 or len(digits) > 1):
+        return f"{value:.10g}"
+    return f"${power}$" if digits == "1" else f"${digits} \\times {power}$"
+
+
+def frame(values: Iterable[float], below: float = ROOM) -> tuple[float, float]:
+    """Limits of a logarithmic axis that show positive values, a factor of two apart at least.
+
+    Args:
+        values: to be shown.
+        below: the part of the span that is left free under the least of them.
+    """
+    logs = np.log2([*values])
+    narrow = max(0.0, 1.0 - float(np.ptp(logs))) / 2
+    low, high = float(logs.min()) - narrow, float(logs.max()) + narrow
+    return 2 ** (low - below * (high - low)), 2 ** (high + ROOM * (high - low))
 
 
 def latent_name(dimension: int) -> str:
