@@ -1,6 +1,7 @@
 """The few pytree operations that the package needs, as pure functions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -53,13 +54,19 @@ def size(tree: Tree) -> int:
 
 
 def global_norm(tree: Tree) -> Tensor:
-    """The Euclidean norm of all leaves together, shape ()."""
-    return torch.linalg.vector_norm(torch.stack([_norm(leaf) for leaf in leaves(tree)]))
+    """The Euclidean norm of all leaves together, shape (); its derivatives at 0 are 0."""
+    found = leaves(tree)
+    total = torch.stack([_squares(leaf) for leaf in found]).sum()
+    zero = total == 0
+    norm = torch.where(zero, total, torch.where(zero, 1, total).sqrt())
+    return norm.to(reduce(torch.promote_types, (leaf.dtype.to_real() for leaf in found)))
 
 
-def _norm(leaf: Tensor) -> Tensor:
-    rows = torch.linalg.vector_norm(leaf.flatten(1), dim=1) if leaf.ndim > 1 else leaf  # long sums compile badly
-    return torch.linalg.vector_norm(rows)
+def _squares(leaf: Tensor) -> Tensor:
+    """The sum of squares, in float32 at least; row by row, as Inductor makes slow code of long sums."""
+    real = torch.view_as_real(leaf) if leaf.is_complex() else leaf
+    squares = real.to(torch.promote_types(real.dtype, torch.float32)).square()
+    return (squares.flatten(1).sum(1) if squares.ndim > 1 else squares).sum()
 
 
 def flat_names(tree: Tree) -> dict[str, Any]:

@@ -200,15 +200,3 @@ def test_gradients_flow_through_all_steps(fresh_compiler):
     _, infos = run(torch.tensor(1), 3, torch.arange(3.0), w)
     infos.sum().backward()
     assert w.grad.tolist() == [0, 3, 6]
-
-
-@pytest.mark.parametrize("other", [torch.ones(2), torch.ones(3, dtype=torch.float64), torch.ones(6)[::2]], ids=str)
-def test_what_a_step_closes_over_may_not_change_its_form(other, fresh_compiler):
-    kept = {"scale": torch.full((3,), 2.0)}
-    run = compile_epoch(lambda state: (state * kept["scale"], ()))
-    assert torch.equal(run(torch.ones(3), 4)[0], torch.full((3,), 16.0))
-    kept["scale"] = torch.full((3,), 0.5)
-    assert torch.equal(run(torch.ones(3), 4)[0], torch.full((3,), 1 / 16))
-    kept["scale"] = other
-    with pytest.raises(ValueError, match="closes over has another shape, stride or dtype than when"):
-        run(torch.ones(3), 4)

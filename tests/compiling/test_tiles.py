@@ -9,11 +9,13 @@ import pytest
 import torch
 from hypothesis import example, given
 
-from vae_fn.compiling import compile_pure, gemm, has_tiles, tiles
+from vae_fn.compiling import compile_pure, gemm, has_tiles, processor, tiles
 
 pytestmark = pytest.mark.skipif(not has_tiles(), reason="the processor lacks AVX-512")
 
 needs_bfloat16 = pytest.mark.skipif(torch.bfloat16 not in tiles.dtypes(), reason="the processor lacks AVX-512 BF16")
+
+dtypes = pytest.mark.parametrize("dtype", tiles.dtypes(), ids=str)
 
 SIZES = st.one_of(st.integers(1, 70), st.sampled_from([128, 257, 1030]))
 
@@ -130,6 +132,12 @@ def test_what_is_no_tensor_is_an_error():
         tiles.begin().result()(None, random(8, 8), None, random(8, 8), 8, 8, 8, 8, 1, 8, 1, 4, 1)
 
 
+def test_numbers_of_another_size_are_an_error():
+    x = torch.ones(8, 8, dtype=torch.float64)
+    with pytest.raises(ValueError, match="numbers of 8 bytes are not multiplied here"):
+        tiles.product(x, x, out=torch.empty_like(x))
+
+
 def test_the_module_takes_no_name_that_others_may_have():
     tiles.begin().result()
     assert "tiles" not in sys.modules
@@ -143,34 +151,37 @@ def test_a_product_that_leaves_a_term_out_is_seen():
     assert not within_rounding(out, a, b)
 
 
-def test_nothing_is_written_beside_the_result():
-    a, b, _ = matrices(13, 20, 37, (False, True), 0)
-    room = torch.zeros(2 + 13, 37)
+@dtypes
+def test_nothing_is_written_beside_the_result(dtype):
+    a, b, _ = matrices(13, 20, 37, (False, True), 0, dtype)
+    room = torch.zeros(2 + 13, 37, dtype=dtype)
     tiles.product(a, b, out=room[1:-1])
     assert not room[0].any()
     assert not room[-1].any()
     assert within_rounding(room[1:-1], a, b)
 
 
+@dtypes
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("sizes", [(128, 784, 512), (128, 512, 784), (37, 1500, 300)], ids=str)
-def test_the_bits_do_not_depend_on_threads(sizes, layout):
-    a, b, bias = matrices(*sizes, layout, 0)
+def test_the_bits_do_not_depend_on_threads(sizes, layout, dtype):
+    a, b, bias = matrices(*sizes, layout, 0, dtype)
     usual, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3, 7):
             torch.set_num_threads(threads)
-            found.append(tiles.biased_product(bias, a, b, out=torch.empty(sizes[0], sizes[2])))
+            found.append(tiles.biased_product(bias, a, b, out=a.new_empty(sizes[0], sizes[2])))
     finally:
         torch.set_num_threads(usual)
     assert all(torch.equal(each, found[0]) for each in found)
 
 
-def test_what_is_not_finite_stays_where_it_is():
-    a, b, _ = matrices(40, 50, 60, (False, False), 0)
+@dtypes
+def test_what_is_not_finite_stays_where_it_is(dtype):
+    a, b, _ = matrices(40, 50, 60, (False, False), 0, dtype)
     a = a.clone()
     a[3, 4] = float("nan")
-    out = tiles.product(a, b, out=torch.empty(40, 60))
+    out = tiles.product(a, b, out=a.new_empty(40, 60))
     assert out[3].isnan().all()
     assert out.isfinite().sum() == 39 * 60
 
@@ -199,11 +210,42 @@ def test_a_bias_may_be_any_view(of, fresh_compiler):
     torch.testing.assert_close(found, torch.addmm(of(p), x, w), rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("sizes", [(128, 64, 4), (4, 128, 64), (128, 2, 64), (1, 1, 1)], ids=str)
-def test_small_products_are_the_codes_own(sizes, fresh_compiler):
+@pytest.mark.parametrize("sizes", [(128, 64, 4), (4, 128, 64), (128, 2, 64)], ids=str)
+def test_small_products_are_the_codes_own(sizes, fresh_compiler, monkeypatch):
     a, b, _ = matrices(*sizes, (False, False), 0)
+    calls, code = [], tiles._code()
+    monkeypatch.setattr(tiles, "_code", lambda: lambda *args: (calls.append(args[4:7]), code(*args)))
     found = compile_pure(torch.mm, gemm="tiled")(a, b)
-    assert torch.equal(found, tiles.product(a, b, out=torch.empty_like(found)))
+    assert calls == [(sizes[0], sizes[2], sizes[1])]
+    assert within_rounding(found, a, b)
+
+
+FACTORS = {"weight": (0, 1, 0), "bias": (0, 0, 1), "both": (0, 1, 1)}
+
+
+@pytest.mark.parametrize("others", FACTORS.values(), ids=FACTORS)
+@pytest.mark.parametrize("pair", [(torch.float32, torch.bfloat16), (torch.bfloat16, torch.float32)], ids=str)
+def test_factors_of_different_dtypes_are_refused_as_by_torch(others, pair, fresh_compiler):
+    a, b, bias = (x.to(pair[other]) for x, other in zip(matrices(128, 64, 32, (False, False), 0), others, strict=True))
+    assert not others[1] or not tiles.takes(a, b)
+    with pytest.raises(RuntimeError, match="dtype"):
+        compile_pure(lambda a, b, bias: torch.addmm(bias, a, b), gemm="tiled")(a, b, bias)
+
+
+def test_without_the_instruction_bfloat16_is_left_to_torch_and_its_graphs_are_others(monkeypatch):
+    from vae_fn.compiling.tiled import Tiled
+
+    usual, flags = Tiled().uuid(), processor.of_this_machine().flags - processor.AVX_512_BF16
+    monkeypatch.setattr(processor, "of_this_machine", lambda: processor.Processor("", "", flags))
+    assert tiles.dtypes() == (torch.float32,)
+    assert not tiles.takes(*matrices(8, 8, 8, (False, False), 0, torch.bfloat16)[:2])
+    assert not set(tiles.BFLOAT16_FLAGS) & set(tiles._command()[0])
+    assert torch.bfloat16 not in Tiled().dtypes
+    assert (Tiled().uuid() == usual) == (usual[1] == (torch.float32,))
+
+
+def test_what_is_empty_is_left_to_torch():
+    assert not tiles.takes(torch.empty(3, 0), torch.empty(0, 4))
 
 
 @pytest.mark.parametrize("sizes", [(1, 512, 784), (200, 1000, 1), (400, 2, 800)], ids=str)

@@ -59,15 +59,10 @@ class Watched:
         self._last = threading.local()
 
     def __call__(self, graph: fx.GraphModule, inputs: list[Any], **settings: Any) -> Graph:
-        """Compile a graph, which raises a `ValueError` when it is called through torch.compile with other forms."""
-        compiled, forms = self._compile(graph, inputs, **settings), _forms(inputs)
+        """Compile a graph."""
+        compiled = self._compile(graph, inputs, **settings)
 
         def noted(*inputs: Any) -> Sequence[Any]:
-            if _forms(inputs) != forms:
-                raise ValueError(
-                    "a tensor that the step closes over has another shape, stride or dtype than when the step was "
-                    "compiled: pass it as an input, or compile the step anew"
-                )
             outputs = compiled(*inputs)
             self._last.call = Call(compiled, inputs, outputs)
             return outputs
@@ -77,10 +72,6 @@ class Watched:
     def forget(self) -> Call | None:
         """Forget the last call in this thread, with its tensors, and tell it; None where there was none since."""
         return self._last.__dict__.pop("call", None)
-
-
-def _forms(inputs: Sequence[Any]) -> list[Any]:
-    return [(x.dtype, x.shape, x.stride()) if isinstance(x, Tensor) else None for x in inputs]
 
 
 def _compiler(backend: Backend) -> Callable[..., Any]:

@@ -39,6 +39,10 @@ PyObject* product(PyObject*, PyObject* const* args, Py_ssize_t count) {
   if (PyErr_Occurred()) return nullptr;
   const auto [a, b, bias, out] = places;
   const auto [m, n, k, a_down, a_right, b_down, b_right, bytes, threads] = sizes;
+  if (!multiplies(bytes)) {
+    PyErr_Format(PyExc_ValueError, "numbers of %ld bytes are not multiplied here", bytes);
+    return nullptr;
+  }
   Py_BEGIN_ALLOW_THREADS;
   multiply({a, b, bias, out, m, n, k, a_down, a_right, b_down, b_right, bytes, threads});
   Py_END_ALLOW_THREADS;

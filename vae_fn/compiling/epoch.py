@@ -56,16 +56,14 @@ def compile_epoch(
         raises a `ValueError` if the number is not positive, two tensors share memory, or an argument is neither a
         tensor nor a plain value or function; and a `replaying.CaptureError` if the step cannot be captured.
     """
-    options = {"guard_filter_fn": _surroundings}
-    quiet = {"size_asserts": False} if backend == "inductor" else {}  # which `Watched` asks for once a call
+    edge = partial(compile_step, gemm=gemm, options={"guard_filter_fn": _surroundings})
     programs: dict[Hashable, Step] = {}
 
     def program(state: Tree, inputs: tuple[Any, ...]) -> Step:
         if cuda_graph and _device(state) == "cuda":
-            edge = partial(compile_step, gemm=gemm, backend=backend, options=options)
-            return replaying.replayed(step, edge, state, inputs, replaying.cuda_graph)
+            return replaying.replayed(step, partial(edge, backend=backend), state, inputs, replaying.cuda_graph)
         watched = Watched(backend)
-        return _straight(compile_step(step, gemm=gemm, backend=watched, options=options | quiet), watched)
+        return _straight(edge(step, backend=watched), watched)
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         if count < 1:

@@ -32,7 +32,7 @@ def default_gemm() -> Gemm:
 
 
 def gemm_options(gemm: Gemm | None) -> dict[str, Any]:
-    """The options of `torch.compile` that send large products through `gemm`; None is `default_gemm()`.
+    """The options of `torch.compile` that send products through `gemm`; None is `default_gemm()`.
 
     Raises:
         ValueError: `gemm` is none of them.
@@ -47,7 +47,7 @@ def gemm_options(gemm: Gemm | None) -> dict[str, Any]:
 
 
 def used_gemm() -> Gemm:
-    """What large products go through by default, here and with this torch; waits until own code is compiled."""
+    """What products go through by default, here and with this torch; waits until own code is compiled."""
     chosen = default_gemm() if gemm_options(None) else "torch"
     return "torch" if chosen == "tiled" and not has_tiles() else chosen
 

@@ -23,7 +23,7 @@ def compile_pure(
 
     Args:
         fn: a graph break in it is an error, a new shape of its arguments a second graph.
-        gemm: which library multiplies large float32 matrices on a CPU; None is the faster one, where that is known.
+        gemm: which code multiplies matrices on a CPU; None is the faster one, where that is known.
         backend: as in `torch.compile`; a function of a graph and its inputs sees every graph that is made.
         options: of Inductor, for this function alone, such as passes over its graph; they win over those of `gemm`.
 

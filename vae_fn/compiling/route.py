@@ -58,5 +58,7 @@ class Route(CustomGraphPass):
             return False
         if x.dtype not in self.dtypes or x.device.type != "cpu":
             return False
-        sizes = (*x.shape, y.shape[1])
-        return all(isinstance(size, int) and size for size in sizes) and self.fits(*sizes)
+        if any(other.meta["val"].dtype != x.dtype for other in (b, *bias)):  # which torch refuses
+            return False
+        m, k, n = *x.shape, y.shape[1]
+        return all(isinstance(size, int) and size for size in (m, k, n)) and self.fits(m, k, n)

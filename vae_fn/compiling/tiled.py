@@ -12,7 +12,7 @@ from torch._inductor.kernel.mm_common import mm_args, realize_inputs
 from torch._inductor.lowering import lowerings
 from torch._inductor.select_algorithm import ExternKernelChoice
 
-from vae_fn.compiling import tiles
+from vae_fn.compiling import processor, tiles
 from vae_fn.compiling.route import Route
 
 _mm: Callable[..., Any] = lowerings[torch.ops.aten.mm.default]
@@ -41,7 +41,7 @@ THINNEST, SMALL = 8, 100_000
 class Tiled(Route):
     """The pass."""
 
-    files = (__file__, tiles.__file__, *map(str, tiles.SOURCES))
+    files = (__file__, tiles.__file__, processor.__file__, *map(str, tiles.SOURCES))
 
     def __init__(self) -> None:
         self.dtypes = tiles.dtypes()
@@ -57,8 +57,8 @@ class Tiled(Route):
         return min(m, k, n) >= THINNEST or m * k * n <= SMALL
 
     def uuid(self) -> Any:
-        """Another one when the code changes, and where it is missing."""
-        return super().uuid(), self._there()
+        """Another one when the code changes, where it is missing, and where it multiplies other dtypes."""
+        return super().uuid(), self.dtypes, self._there()
 
     def _there(self) -> bool:
         """Whether the code can be called; warns where it cannot, also of a graph that comes from the cache."""

@@ -239,6 +239,13 @@ void product(const Product& p) {
 
 }  // namespace
 
+bool multiplies(long bytes) {
+#ifdef __AVX512BF16__
+  if (bytes == 2) return true;
+#endif
+  return bytes == 4;
+}
+
 void multiply(const Product& p) {
 #ifdef __AVX512BF16__
   if (p.bytes == 2) return product<BFloat16>(p);

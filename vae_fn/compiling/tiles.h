@@ -9,4 +9,7 @@ struct Product {
   long m, n, k, a_down, a_right, b_down, b_right, bytes, threads;
 };
 
+// Whether it was compiled for numbers of so many bytes.
+bool multiplies(long bytes);
+
 void multiply(const Product& product);

@@ -7,7 +7,7 @@ import hashlib
 import subprocess
 import sysconfig
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
@@ -25,7 +25,7 @@ from vae_fn.compiling.processor import has_avx_512_bf16
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("tiles.cpp", "binding.cpp", "numbers.h", "tiles.h"))
 
-FLAGS = ("-O3", "-fPIC", "-shared", "-fopenmp", "-std=c++17", "-mavx512f", "-mavx512vl", "-mfma")
+FLAGS = ("-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-fopenmp", "-std=c++17", "-mavx512f", "-mavx512vl", "-mfma")
 BFLOAT16_FLAGS = ("-mavx512bw", "-mavx512bf16")
 
 DEEPEST = 2048
@@ -35,7 +35,7 @@ Code = Callable[..., None]
 """The function of `binding.cpp`."""
 
 Sizes: TypeAlias = tuple[int, int, int, int, int, int, int, int]
-"""Of a product: m, n and k, of either factor the strides between rows and between columns, and the bytes of a number."""
+"""Of a product: m, n and k, of either factor the strides between rows and between columns, and a number's bytes."""
 
 _lock = threading.Lock()
 
@@ -82,9 +82,9 @@ def takes(a: Tensor, b: Tensor) -> bool:
 
 def fitting(sizes: Sizes) -> bool:
     """Whether the code knows factors of `dtypes` that lie so and, in bfloat16, sums of so many terms."""
-    _, _, terms, a_down, a_right, b_down, b_right, size = sizes
-    lying = 1 in (a_down, a_right) and (b_right == 1 or b_down == a_right == 1)
-    return lying and (size == 4 or (terms % 2 == 0 and terms <= DEEPEST))
+    *lengths, a_down, a_right, b_down, b_right, size = sizes
+    terms, lying = lengths[-1], 1 in (a_down, a_right) and (b_right == 1 or b_down == a_right == 1)
+    return lying and 0 not in lengths and (size == 4 or (terms % 2 == 0 and terms <= DEEPEST))
 
 
 def sizes_of(a: Tensor, b: Tensor) -> Sizes:
@@ -133,7 +133,8 @@ def _command() -> tuple[list[str], Path]:
     command = [get_cpp_compiler(), *flags, *(f"-I{folder}" for folder in folders)]  # Debian's default has no Python.h
     texts = [source.read_text(encoding="utf-8") for source in SOURCES]
     name = hashlib.sha256("\0".join((*command, *texts)).encode()).hexdigest()
-    return [*command, *(str(source) for source in SOURCES if source.suffix == ".cpp")], Path(cache_dir()) / "vae_fn" / f"{name}.so"
+    command += [str(source) for source in SOURCES if source.suffix == ".cpp"]
+    return command, Path(cache_dir()) / "vae_fn" / f"{name}.so"
 
 
 def _load(command: list[str], library: Path) -> Code:
