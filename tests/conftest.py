@@ -3,6 +3,7 @@
 import pytest
 import torch
 from hypothesis import settings
+from jaxtyping import config
 
 from vae_fn.verify.strategies import register_profiles
 
@@ -22,6 +23,15 @@ def pytest_collection_modifyitems(items):
 def fresh_compiler():
     """For whatever compiles: what was compiled before does not count. Shape checks cannot be traced and must be off."""
     torch.compiler.reset()
+
+
+@pytest.fixture
+def unchecked():
+    """Shape checks are off, which would speak first: as whoever uses the package has it."""
+    before = config.jaxtyping_disable
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture(autouse=True)

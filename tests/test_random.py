@@ -203,6 +203,49 @@ def test_draw_refuses_other_leaves(key):
         random.draw(key, {"z": (3, 2)})
 
 
+# --- mistakes
+
+NO_KEYS = {
+    "0": 0,
+    "a Streams": random.Streams(*[()] * 7),
+    "a Generator": torch.Generator(),
+    r"a Tensor of torch\.int64 and shape \(3,\)": torch.arange(3),
+    r"a Tensor of torch\.float32 and shape \(2,\)": torch.zeros(2),
+}
+TAKES_A_KEY = {
+    "streams": random.streams,
+    "split": random.split,
+    "fold_in": lambda key: random.fold_in(key, 1),
+    "normal": lambda key: random.normal(key, (3,)),
+    "uniform": lambda key: random.uniform(key, (3,)),
+    "permutation": lambda key: random.permutation(key, 3),
+    "draw": lambda key: random.draw(key, Noise(random.normal, (3,))),
+}
+
+
+@pytest.mark.parametrize("found", NO_KEYS)
+@pytest.mark.parametrize("name", TAKES_A_KEY)
+def test_what_is_no_key(name, found, unchecked):
+    with pytest.raises(TypeError, match=rf"not {found}: make one with random\.key\(seed\), or .* streams\.init"):
+        TAKES_A_KEY[name](NO_KEYS[found])
+
+
+@pytest.mark.parametrize("number", [0.5, 1.0, torch.tensor(1.5)])
+def test_children_have_no_fractions(key, number, unchecked):
+    with pytest.raises(TypeError, match="numbered by integers, not by"):
+        random.fold_in(key, number)
+
+
+def test_a_shape_is_no_number(key, unchecked):
+    with pytest.raises(TypeError, match=r"a tuple, not 3: write \(3,\)"):
+        random.normal(key, 3)
+
+
+def test_an_order_is_of_a_number(key, unchecked):
+    with pytest.raises(ValueError, match=r"n=a Tensor of torch.float32 and shape \(5, 2\) .* whole number"):
+        random.permutation(key, torch.zeros(5, 2))
+
+
 # --- compiled
 
 

@@ -1,8 +1,64 @@
 """What a user can put right, as opposed to a fault of the program."""
 
+from numbers import Integral, Real
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
 
 class UserError(ValueError):
     """A mistake of the user; its message says in one line what to do about it.
 
     The command line prints the message alone, without a traceback, and ends with exit status 2.
     """
+
+
+def check_kind(what: str, value: Any, kind: type, instead: str) -> None:
+    """Hold an argument against the kind that it must be of.
+
+    Args:
+        what: what the argument is called.
+        value: what was given.
+        kind: what it must be.
+        instead: what to do, in words.
+
+    Raises:
+        TypeError: it is of another.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{what} must be {_article(kind.__name__)}, not {described(value)}: {instead}")
+
+
+def check_count(what: str, value: Any, least: int = 1) -> None:
+    """Hold a number of things against the least that there may be.
+
+    Raises:
+        ValueError: it is less, or no whole number.
+    """
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{what}={described(value)} is out of range: give a whole number, {least} or more")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number of Python's or numpy's."""
+    return isinstance(value, Real)
+
+
+def described(value: Any) -> str:
+    """A value in a few words: numbers and short texts as they are, tensors by dtype and shape, others by their kind."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, FunctionType | BuiltinFunctionType):
+        return f"the function {value.__name__}"
+    if value is None or is_number(value) or (isinstance(value, str) and len(value) <= _SHOWN):
+        return repr(value)
+    kind = _article(type(value).__name__)
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{kind} of {value.dtype} and shape {tuple(value.shape)}"
+    return kind
+
+
+_SHOWN = 40  # letters of a text
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -14,13 +14,14 @@ the same bits, and what takes a logarithm agrees to float32 rounding.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Float32, Int64, Shaped
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from vae_fn.errors import check_count, described
 from vae_fn.types import Key, Shape, Tree
 
 try:
@@ -64,7 +65,12 @@ def key(seed: int, device: torch.device | str | None = None) -> Key:
 
 
 def split(key: Key, num: int = 2) -> Shaped[Tensor, "num *keys 2"]:
-    """Derive `num` keys from each key; entry i is `fold_in(key, i)`."""
+    """Derive `num` keys from each key; entry i is `fold_in(key, i)`.
+
+    Raises:
+        TypeError: If the key is none (so for every function of a key).
+    """
+    check_key(key)
     return _generator.split(key, num)
 
 
@@ -72,13 +78,32 @@ def fold_in(key: Key, data: int | Int64[Tensor, ""]) -> Key:
     """Derive from each key its child numbered `data`, an int in [-2**63, 2**64) or an int64 tensor on the key's device.
 
     A negative number counts modulo 2**64. In a compiled step pass a tensor: each int may be compiled anew.
+
+    Raises:
+        TypeError: If `data` is a fraction, which would be cut to an integer.
     """
+    check_key(key)
+    if isinstance(data, float) or (isinstance(data, Tensor) and data.is_floating_point()):
+        raise TypeError(f"children of a key are numbered by integers, not by {described(data)}: cast it to int64")
     return _generator.fold_in(key, data.to(key.dtype) if isinstance(data, Tensor) else data)
 
 
 def streams(key: Key) -> Streams:
     """Split the key of a run, once, into its named streams."""
     return Streams(*split(key, len(Streams._fields)))
+
+
+def check_key(key: Any) -> None:
+    """Hold what is used as a key against what keys are.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if not isinstance(key, Tensor) or key.is_floating_point() or key.shape[-1:] != (2,):
+        raise TypeError(
+            f"a key must be a tensor (*keys, 2) of integers, not {described(key)}: make one with random.key(seed), or "
+            "take one of the streams of a run, such as streams.init"
+        )
 
 
 def normal(key: Key, shape: Shape, dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
@@ -139,7 +164,11 @@ def permutation(key: Key, n: int) -> Int64[Tensor, "*keys n"]:
 
     The n positions are sorted by 63 random bits each. Two of them tie with probability below n**2 / 2**64 (2e-10 for
     n = 60,000) and then keep their order: the law is uniform up to that total variation.
+
+    Raises:
+        ValueError: If n is no whole number.
     """
+    check_count("n", n, 0)
     digits = (_uniform(key, (n, 3)) * 2**21).to(torch.int64)
     ranks = digits[..., 0] << 42 | digits[..., 1] << 21 | digits[..., 2]
     return torch.argsort(ranks, dim=-1, stable=True)
@@ -179,6 +208,9 @@ def _uniform(key: Key, shape: Shape) -> Float32[Tensor, "..."]:
 
 def _draw(law: Callable[..., Tensor], key: Key, shape: Shape) -> Float32[Tensor, "..."]:
     """Call a law of the generator, which wants a batch of keys to have one dimension for each of the result's."""
+    check_key(key)
+    if isinstance(shape, int):
+        raise TypeError(f"the shape of noise must be a tuple, not {shape}: write ({shape},)")
     keys = key.shape[:-1]
     return law(key.reshape(*keys, *(1 for _ in shape), 2) if keys else key, (*keys, *shape))
 

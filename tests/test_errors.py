@@ -1,0 +1,47 @@
+"""How a mistake is told."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vae_fn.errors import check_count, check_kind, described
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "None"),
+        (0, "0"),
+        (True, "True"),
+        (np.float32(0.5), "np.float32(0.5)"),
+        ("grey", "'grey'"),
+        ("grey " * 20, "a str"),
+        (nn.Linear, "the class Linear"),
+        (nn.Identity(), "an Identity"),
+        (described, "the function described"),
+        (len, "the function len"),
+        ({"encoder": 1}, "a dict"),
+        (np.zeros((2, 3)), "a ndarray of float64 and shape (2, 3)"),
+        (torch.zeros(2, dtype=torch.uint8), "a Tensor of torch.uint8 and shape (2,)"),
+    ],
+)
+def test_described(value, words):
+    assert described(value) == words
+
+
+def test_kinds():
+    check_kind("net", nn.Identity(), nn.Module, "")
+    with pytest.raises(TypeError, match=r"^net must be a Module, not the class Linear: call it$"):
+        check_kind("net", nn.Linear, nn.Module, "call it")
+
+
+@pytest.mark.parametrize("value", [1, 7, np.int64(2)])
+def test_counts(value):
+    check_count("samples", value)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, float("nan"), "3", None])
+def test_what_is_no_count(value):
+    with pytest.raises(ValueError, match=r"^samples=.* is out of range: give a whole number, 1 or more$"):
+        check_count("samples", value)
