@@ -22,7 +22,7 @@ from vae_fn.errors import check_count, check_kind, described
         (described, "the function described"),
         (len, "the function len"),
         ({"encoder": 1}, "a dict"),
-        (np.zeros((2, 3)), "a ndarray of float64 and shape (2, 3)"),
+        (np.zeros((2, 3)), "an ndarray of float64 and shape (2, 3)"),
         (torch.zeros(2, dtype=torch.uint8), "a Tensor of torch.uint8 and shape (2,)"),
     ],
 )

@@ -44,21 +44,22 @@ def is_number(value: Any) -> bool:
 
 
 def described(value: Any) -> str:
-    """A value in a few words: numbers and short texts as they are, tensors by dtype and shape, others by their kind."""
+    """A value in a few words: numbers, a few of them and short texts as they are, tensors by shape, others by kind."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if isinstance(value, FunctionType | BuiltinFunctionType):
         return f"the function {value.__name__}"
     if value is None or is_number(value) or (isinstance(value, str) and len(value) <= _SHOWN):
         return repr(value)
+    if type(value) in (tuple, list) and len(repr(value)) <= _SHOWN and all(map(is_number, value)):
+        return repr(value)
     kind = _article(type(value).__name__)
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
-        return f"{kind} of {value.dtype} and shape {tuple(value.shape)}"
-    return kind
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    return kind if dtype is None or shape is None else f"{kind} of {dtype} and shape {tuple(shape)}"
 
 
-_SHOWN = 40  # letters of a text
+_SHOWN = 40  # letters
 
 
 def _article(name: str) -> str:
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+    return f"{'an' if name[0].lower() in 'aeiou' or name == 'ndarray' else 'a'} {name}"

@@ -160,6 +160,11 @@ def test_the_divergence_of_one_layer_is_closed():
     torch.testing.assert_close(kl(q, p), (q.log_prob(z).exp() * (q.log_prob(z) - p.log_prob(z))).sum())
 
 
+def test_one_layer_by_its_units(unchecked):
+    with pytest.raises(ValueError, match="two or more, not 1: use bernoulli_latents"):
+        models.layered_bernoulli_latents(200)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -9,8 +9,9 @@ from torch import nn
 from tests.models.toys import bits, normals, parameters, small_vae
 from vae_fn import random, tree
 from vae_fn.distributions import Bernoulli, MultivariateNormal, Normal
-from vae_fn.models import VAE, Network, build, heads, mlp, objectives
+from vae_fn.models import VAE, Network, build, heads, mlp, objectives, priors
 from vae_fn.models.priors import standard_normal
+from vae_fn.models.refusals import UnfitModuleError
 from vae_fn.models.vae import ShapeError
 
 BATCH = st.sampled_from([(), (1,), (4,), (3, 2)])
@@ -87,6 +88,115 @@ def test_wrong_widths(widths, settings, message):
     encoder, decoder = (mlp(list(pair)) for pair in widths)
     with pytest.raises(ShapeError, match=message):
         build(encoder, decoder, data_dim=4, latent_dim=2, **settings)
+
+
+class Pair(nn.Module):
+    """Mean and log-variance from two layers, as many write it."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean, self.log_variance = mlp([4, 2]), mlp([4, 2])
+
+    def forward(self, x):
+        return self.mean(x), self.log_variance(x)
+
+
+class Reshaped(nn.Module):
+    """A linear layer whose outputs are laid out anew."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.layer, self.shape = mlp([2, 4]), shape
+
+    def forward(self, z):
+        return self.layer(z).view(*self.shape)
+
+
+FITTING = {"encoder": mlp([4, 4]), "decoder": mlp([2, 4])}
+
+
+def build_with(**given):
+    parts = {**FITTING, "data_dim": 4, "latent_dim": 2, **given}
+    return build(parts.pop("encoder"), parts.pop("decoder"), **parts)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"decoder": mlp([3, 4])},
+            r"the decoder \(latent_dim=2\) cannot be run on a batch of inputs of shape \(2,\): at '0', "
+            r"Linear\(in_features=3, .*\) on a tensor of shape \(2, 2\): ",
+        ),
+        ({"encoder": mlp([5, 4])}, r"the encoder \(data_dim=4\) cannot .* at '0', Linear\(in_features=5, "),
+        ({"decoder": Reshaped(-1, 3)}, r"the decoder .* at 'the module': shape '\[-1, 3\]'"),
+        ({"decoder": Reshaped(-1)}, r"maps 2 inputs of shape \(2,\) to \(8,\): let it give \(2, \.\.\.\)"),
+        ({"decoder": Reshaped(4, 2)}, r"maps 2 inputs of shape \(2,\) to \(4, 2\)"),
+        ({"encoder": Pair()}, r"the encoder \(data_dim=4\) gives a tuple: .* as torch\.cat of the parts"),
+    ],
+)
+def test_modules_that_do_not_fit(given, words):
+    with pytest.raises(UnfitModuleError, match=words):
+        build_with(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"encoder": nn.Linear}, r"the encoder .* must be an nn\.Module or a models\.Network.*, not the class Linear"),
+        ({"decoder": torch.sigmoid}, r"the decoder .* must be an nn\.Module or .*, not the function sigmoid"),
+        ({"posterior": "normal"}, "posterior must be a Head, not 'normal': take one of models.heads"),
+        ({"likelihood": heads.fixed_normal}, "likelihood must be a Head, not the function fixed_normal"),
+        ({"prior": priors.normal(2)}, "prior must be a function, not a Prior: give a function of latent_dim"),
+        ({"prior": priors.learned}, r"prior\(latent_dim\) must be a Prior, not the function prior"),
+        (
+            {"encoder": Network(lambda key: {"w": random.normal(key, (4, 4))}, lambda params, x: (x @ params["w"], x))},
+            "what the encoder gives must be a Tensor, not a tuple",
+        ),
+    ],
+)
+def test_parts_of_another_kind(given, words, unchecked):
+    with pytest.raises(TypeError, match=words):
+        build_with(**given)
+
+
+@pytest.mark.parametrize("value", [0, 2.0, (2, 2)])
+@pytest.mark.parametrize("name", ["data_dim", "latent_dim"])
+def test_widths_are_whole_numbers(name, value, unchecked):
+    with pytest.raises(ValueError, match=rf"^{name}=.* is out of range: give a whole number, 1 or more"):
+        build_with(**{name: value})
+    with pytest.raises(ValueError, match=r"^a layer's width=.* is out of range"):
+        mlp([4, value])
+
+
+def test_a_decoder_of_logits_has_no_sigmoid():
+    sigmoid = nn.Sequential(mlp([2, 4]), nn.Sequential(nn.Sigmoid()))
+    with pytest.raises(ValueError, match=r"ends in a Sigmoid, and heads\.bernoulli reads logits: leave"):
+        build_with(decoder=sigmoid)
+    build_with(decoder=sigmoid, likelihood=heads.fixed_normal(0.1))
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (bits(0, 3, 4).to(torch.uint8), r"a tensor of floats .*, not a Tensor of torch.*: data\.scale"),
+        (bits(0, 3, 4).float().numpy(), "a tensor of floats .*, not an ndarray"),
+        (torch.zeros(3, 5), r"the data have shape \(3, 5\), and the model reads \(\*batch, 4\)"),
+        (torch.zeros(()), r"the data have shape \(\), "),
+    ],
+)
+def test_what_a_model_does_not_read(x, words, unchecked):
+    vae = build_with()
+    with pytest.raises((TypeError, ShapeError), match=words):
+        vae.posterior(vae.init(random.key(0)), x, None)
+
+
+def test_what_are_no_parameters_and_no_latents(unchecked):
+    vae = build_with()
+    with pytest.raises(TypeError, match=r"params must be a dict, not \(\): .* state\.params"):
+        vae.posterior((), torch.zeros(3, 4), None)
+    with pytest.raises(ShapeError, match=r"the decoder \(latent_dim=2\) takes inputs \(\*batch, 2\), not \(3, 5\)"):
+        vae.likelihood(vae.init(random.key(0)), torch.zeros(3, 5), None)
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,9 @@ def layered_bernoulli_latents(
     Raises:
         ValueError: there are fewer than two layers, or one without units.
     """
-    if len(units) < 2:
-        raise ValueError(f"layers are two or more, not {len(units)}: use bernoulli_latents for one")
+    layers = 1 if isinstance(units, int) else len(units)
+    if layers < 2:
+        raise ValueError(f"layers are two or more, not {layers}: use bernoulli_latents for one")
     _check(units)
     down, names = list(reversed(hidden)), [f"z{i + 1}" for i in range(len(units))]
     sizes = dict(zip(names, units, strict=True))

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from vae_fn.errors import check_count, check_kind
 from vae_fn.models.initial import initial_parameters
 from vae_fn.models.refusals import refuse_impure
 from vae_fn.types import Key, Shape
@@ -27,25 +28,39 @@ class Network(NamedTuple):
     apply: Callable[[dict[str, Tensor], Float[Tensor, "..."]], Float[Tensor, "..."]]
 
 
-def network(module: nn.Module, input_shape: Shape) -> Network:
+class ShapeError(ValueError):
+    """Data, a network and the head that reads it do not fit each other."""
+
+
+def network(module: nn.Module, input_shape: Shape, called: str = "the module") -> Network:
     """The pure function of a module for inputs `(*batch, *input_shape)`; it computes in its parameters' dtype.
 
     The module serves as a template only: its parameter values are not used (`init` draws new ones by each layer's
     default law, from a key; all of them are trained, whatever their `requires_grad`) and it is not changed. Its buffers
-    are constants and keep their values.
+    are constants and keep their values. `called` is what errors call it.
 
     Raises:
+        TypeError: it is no module, or the shape no tuple.
         ImpureModuleError: the module is not a function of parameters and input (BatchNorm, Dropout, random numbers,
-            buffers that change or count), or does not take `(batch, *input_shape)`; the message names the layer.
+            buffers that change or count), or does not take `(batch, *input_shape)`, or gives no tensor with the batch
+            in front; the message names the layer.
         UnknownLayerError: `init` would not know the law of a parameter.
+        ShapeError: from `apply`, inputs have another shape.
     """
+    check_kind(called, module, nn.Module, "a network is made of an instance of one")
+    check_kind("input_shape", input_shape, tuple, "give that of one input, such as (784,)")
     buffers = {name: buffer.detach().clone() for name, buffer in module.named_buffers()}
     template = on_meta(module)
-    refuse_impure(template, buffers, input_shape)
+    refuse_impure(template, buffers, input_shape, called)
     init = initial_parameters(template)
 
     def apply(params: dict[str, Tensor], x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        batch = x.shape[: x.ndim - len(input_shape)]
+        batch, event = x.shape[: x.ndim - len(input_shape)], x.shape[x.ndim - len(input_shape) :]
+        if event != input_shape:
+            raise ShapeError(
+                f"{called} takes inputs (*batch, {', '.join(map(str, input_shape))}), not {tuple(x.shape)}: give what "
+                "it was built for, or build it for these"
+            )
         rows = x.reshape(math.prod(batch), *input_shape).to(next(iter(params.values()), x).dtype)
         constants = {name: buffer.to(rows) for name, buffer in buffers.items()}
         raw = functional_call(template, (params, constants), (rows,))
@@ -62,7 +77,13 @@ def on_meta(module: nn.Module) -> nn.Module:
 
 
 def mlp(widths: list[int], activation: Callable[[], nn.Module] = nn.SiLU) -> nn.Sequential:
-    """The template of a perceptron: linear layers of these widths with the activation between them."""
+    """The template of a perceptron: linear layers of these widths with the activation between them.
+
+    Raises:
+        ValueError: a width is no whole number, or not positive.
+    """
+    for width in widths:
+        check_count("a layer's width", width)
     layers: list[nn.Module] = []
     with torch.device("meta"):
         for fan_in, fan_out in pairwise(widths):

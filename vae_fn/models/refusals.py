@@ -1,6 +1,6 @@
 """What makes a module no function of its parameters and input, found before anything is trained."""
 
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
+from vae_fn.errors import described
 from vae_fn.types import Shape
 
 
@@ -17,8 +18,18 @@ class ImpureModuleError(ValueError):
     """A module changes state, draws random numbers, or does not take the input that it is given."""
 
 
-def refuse_impure(template: nn.Module, buffers: dict[str, Tensor], input_shape: Shape) -> None:
+class UnfitModuleError(ImpureModuleError):
+    """A module does not take the input that it is given, or gives no tensor with the batch in front."""
+
+
+def refuse_impure(template: nn.Module, buffers: dict[str, Tensor], input_shape: Shape, called: str) -> None:
     """Inspect a meta-device template, then run it once on shapes alone and watch what it does.
+
+    Args:
+        template: the module.
+        buffers: with their values.
+        input_shape: of one input.
+        called: what the module is called.
 
     Raises:
         ImpureModuleError: with the layer's name and the alternative.
@@ -27,7 +38,7 @@ def refuse_impure(template: nn.Module, buffers: dict[str, Tensor], input_shape: 
         _refuse_layer(name or "the module", layer)
     for name, buffer in buffers.items():
         _refuse_buffer(name, buffer)
-    _watch(template, input_shape)
+    _watch(template, input_shape, called)
 
 
 def _refuse_layer(name: str, layer: nn.Module) -> None:
@@ -51,16 +62,16 @@ def _refuse_buffer(name: str, buffer: Tensor) -> None:
         )
 
 
-def _watch(template: nn.Module, input_shape: Shape) -> None:
-    running = ["the module"]
+def _watch(template: nn.Module, input_shape: Shape, called: str) -> None:
+    running = [_Call("the module", template, ())]
     hooks = [hook for name, layer in template.named_modules() for hook in _follow(running, name or "the module", layer)]
     before = {name: (buffer, buffer._version) for name, buffer in template.named_buffers()}
     try:
         with torch.no_grad(), _NoRandomness(running):
-            template(torch.empty(2, *input_shape, device="meta"))
+            output = template(torch.empty(_BATCH, *input_shape, device="meta"))
     except (RuntimeError, NotImplementedError, TypeError, IndexError, AssertionError) as error:
-        raise ImpureModuleError(
-            f"the module cannot be run on a batch of inputs of shape {input_shape}: at '{running[-1]}': {error}"
+        raise UnfitModuleError(
+            f"{called} cannot be run on a batch of inputs of shape {input_shape}: at {running[-1]}: {error}"
         ) from error
     finally:
         for hook in hooks:
@@ -68,13 +79,44 @@ def _watch(template: nn.Module, input_shape: Shape) -> None:
     for name, buffer in template.named_buffers():
         if name not in before or before[name][0] is not buffer or before[name][1] != buffer._version:
             raise ImpureModuleError(f"buffer '{name}' changes in forward: pass what changes as an input, or as state")
+    _check_output(called, output, input_shape)
 
 
-def _follow(running: list[str], name: str, layer: nn.Module) -> tuple[RemovableHandle, RemovableHandle]:
-    """Keep the names of the layers that run, the innermost last; one that raises stays there."""
+_BATCH = 2
+"""Inputs that a module is run on."""
+
+
+def _check_output(called: str, output: Any, input_shape: Shape) -> None:
+    if not isinstance(output, Tensor):
+        raise UnfitModuleError(
+            f"{called} gives {described(output)}: let it give one tensor of raw outputs, as torch.cat of the parts of "
+            "a tuple, which its head splits"
+        )
+    if output.shape[:1] != (_BATCH,):
+        raise UnfitModuleError(
+            f"{called} maps {_BATCH} inputs of shape {input_shape} to {tuple(output.shape)}: let it give "
+            f"({_BATCH}, ...), one row for each input"
+        )
+
+
+class _Call(NamedTuple):
+    """A layer that runs, and what on."""
+
+    name: str
+    layer: nn.Module
+    inputs: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        shapes = [str(tuple(each.shape)) for each in self.inputs if isinstance(each, Tensor)]
+        simple = shapes and not any(True for _ in self.layer.children())
+        return f"'{self.name}'" + f", {self.layer} on a tensor of shape {', '.join(shapes)}" * bool(simple)
+
+
+def _follow(running: list[_Call], name: str, layer: nn.Module) -> tuple[RemovableHandle, RemovableHandle]:
+    """Keep the layers that run, the innermost last; one that raises stays there."""
 
     def enter(module: nn.Module, inputs: Any) -> None:
-        running.append(name)
+        running.append(_Call(name, module, inputs))
 
     def leave(module: nn.Module, inputs: Any, output: Any) -> None:
         running.pop()
@@ -85,7 +127,7 @@ def _follow(running: list[str], name: str, layer: nn.Module) -> tuple[RemovableH
 class _NoRandomness(TorchDispatchMode):
     """Refuses every operation that reads the global generator."""
 
-    def __init__(self, running: list[str]):
+    def __init__(self, running: list[_Call]):
         super().__init__()
         self.running = running
 
@@ -95,6 +137,7 @@ class _NoRandomness(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def _refuse(self, func: Any) -> NoReturn:
+        name = self.running[-1].name
         raise ImpureModuleError(
-            f"layer '{self.running[-1]}' draws random numbers ({func}): draw noise from a key and pass it as an input"
+            f"layer '{name}' draws random numbers ({func}): draw noise from a key and pass it as an input"
         )
