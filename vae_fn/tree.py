@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_batchedtensor
+from torch._guards import detect_fake_mode
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
@@ -99,3 +101,10 @@ def shapes_of(fn: Callable[..., Tree], *args: Tree) -> Tree:
     # With an environment for shapes that depend on values a loop operator is followed once.
     with FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True):
         return fn(*args)
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether the numbers of a tensor can be read: not in `shapes_of`, a trace or `vmap`, nor on the meta device."""
+    if torch.compiler.is_compiling() or tensor.is_meta or is_batchedtensor(tensor):
+        return False
+    return detect_fake_mode([tensor]) is None

@@ -110,6 +110,18 @@ def test_impossible_counts(count):
         hold_out(dataset(5), count, random.key(0))
 
 
+def test_a_count_is_no_share(unchecked):
+    with pytest.raises(ValueError, match=r"count=0\.1 is out of range: give a whole number, 0 or more"):
+        hold_out(dataset(5), 0.1, random.key(0))
+
+
+def test_batches_are_cut_by_numbers(unchecked):
+    with pytest.raises(ValueError, match=r"^n=a Tensor of .* is out of range: give a whole number"):
+        batch_slices(torch.zeros(5, 3), 2)
+    with pytest.raises(ValueError, match=r"^batch_size=2\.0 is out of range: give a whole number"):
+        batch_slices(5, 2.0)
+
+
 def test_holding_out_twice():
     with pytest.raises(ValueError, match="hold out once"):
         hold_out(hold_out(dataset(5), 2, random.key(0)), 1, random.key(0))

@@ -60,6 +60,11 @@ def test_no_name_is_suggested_where_none_is_near(source):
         load(source)
 
 
+def test_what_is_neither_name_nor_path(unchecked):
+    with pytest.raises(TypeError, match=r"from an ndarray of uint8 and shape \(3, 4\): .* training\.Batch"):
+        load(np.zeros((3, 4), np.uint8))
+
+
 def test_what_is_neither_file_nor_folder_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="pipe: neither a file nor a folder"):

@@ -57,14 +57,14 @@ def test_what_cannot_be_compiled_goes_on_without():
 @pytest.fixture
 def little_memory(monkeypatch):
     """A machine that holds the networks' work on ten images, whatever is done with them."""
-    total = step._totals
+    total = step.totals_of
 
     def totals(vae, params, context, estimate):
         if len(estimate.value) > 10:
             raise ALLOCATOR
         return total(vae, params, context, estimate)
 
-    monkeypatch.setattr(step, "_totals", totals)
+    monkeypatch.setattr(step, "totals_of", totals)
 
 
 @pytest.mark.usefixtures("little_memory")

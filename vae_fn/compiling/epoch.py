@@ -14,7 +14,9 @@ from vae_fn import tree
 from vae_fn.compiling import replaying
 from vae_fn.compiling.again import Backend, Watched
 from vae_fn.compiling.gemm import Gemm
+from vae_fn.compiling.pure import check_function
 from vae_fn.compiling.step import compile_step
+from vae_fn.errors import described, is_number
 from vae_fn.types import Tree
 
 Step = Callable[..., tuple[Tree, Tree]]
@@ -56,6 +58,7 @@ def compile_epoch(
         raises a `ValueError` if the number is not positive, two tensors share memory, or an argument is neither a
         tensor nor a plain value or function; and a `replaying.CaptureError` if the step cannot be captured.
     """
+    check_function(step)
     edge = partial(compile_step, gemm=gemm, options={"guard_filter_fn": _surroundings})
     programs: dict[Hashable, Step] = {}
 
@@ -66,8 +69,8 @@ def compile_epoch(
         return _straight(edge(step, backend=watched), watched)
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
-        if count < 1:
-            raise ValueError(f"{count} steps asked for in one call: ask for 1 or more")
+        if not (is_number(count) and count >= 1):
+            raise ValueError(f"the number of steps, after the state, is {described(count)}: ask for 1 or more")
         form = _form((state, inputs))
         if form not in programs:
             programs[form] = program(state, inputs)

@@ -10,6 +10,7 @@ from vae_fn.compiling import ahead
 from vae_fn.compiling.again import Backend, Watched
 from vae_fn.compiling.gemm import Gemm, gemm_options
 from vae_fn.compiling.memory import keep_freed
+from vae_fn.errors import described
 
 
 def compile_pure(
@@ -28,8 +29,10 @@ def compile_pure(
         options: of Inductor, for this function alone, such as passes over its graph; they win over those of `gemm`.
 
     Raises:
+        TypeError: what is to be compiled is no function.
         ValueError: `gemm` is unknown, or asked of a backend that is not Inductor.
     """
+    check_function(fn)
     chosen = gemm_options(gemm)
     inductor = (backend.backend if isinstance(backend, Watched) else backend) == "inductor"
     if gemm is not None and not inductor:
@@ -47,6 +50,16 @@ def compile_pure(
         own = {**_loops_are_kept(), **chosen}
     merged = {**own, **(options or {})}  # a copy of its own, as torch takes out what it reads
     return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=merged or None)
+
+
+def check_function(fn: Any) -> None:
+    """Hold what is to be compiled against what can be called.
+
+    Raises:
+        TypeError: it is no function.
+    """
+    if not callable(fn):
+        raise TypeError(f"what is compiled must be a function, not {described(fn)}: of an algorithm it is its step")
 
 
 @cache

@@ -9,7 +9,7 @@ from torch import Tensor
 from vae_fn import tree
 from vae_fn.compiling.again import Backend
 from vae_fn.compiling.gemm import Gemm
-from vae_fn.compiling.pure import compile_pure
+from vae_fn.compiling.pure import check_function, compile_pure
 
 
 def compile_step(
@@ -30,6 +30,7 @@ def compile_step(
         backend: as in `compile_pure`.
         options: as in `compile_pure`.
     """
+    check_function(step)
     if not donate:
         return compile_pure(step, gemm=gemm, backend=backend, options=options)
     compiled = compile_pure(_overwriting(step), gemm=gemm, backend=backend, options=options)

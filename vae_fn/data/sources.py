@@ -11,6 +11,7 @@ from vae_fn.data.embedded import load_mnist
 from vae_fn.data.idx import DataError
 from vae_fn.data.idx_folder import load_idx_folder
 from vae_fn.data.numpy_files import load_numpy
+from vae_fn.errors import described
 
 NAMES = ("mnist", *PUBLISHED)
 """The data sets that have a name: MNIST comes with the package, the others are downloaded on first use."""
@@ -25,7 +26,13 @@ def load(source: str) -> Dataset:
 
     Raises:
         DataError: If there is no such data set, or it cannot be read or used.
+        TypeError: If the source is no text and no path.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(
+            f"a data set is loaded by its name or path, not from {described(source)}: rows of pixels in memory are "
+            "trained on as they are, in training.Batch"
+        )
     if source == "mnist":
         return load_mnist()
     if source in PUBLISHED:

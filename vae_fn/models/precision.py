@@ -34,3 +34,8 @@ def _rounded(params: Params) -> Params:
         return leaf.to(torch.bfloat16)
 
     return {name: part if name == "prior" else tree.map(lower, part) for name, part in params.items()}
+
+
+def wide(params: Params) -> torch.dtype:
+    """The dtype of the parameters, and float32 at least: what losses are computed in."""
+    return torch.promote_types(tree.leaves(params)[0].dtype, torch.float32)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vae_fn import tree
 from vae_fn.optimization.scalars import computed_once
-from vae_fn.optimization.schedules import Schedule, as_scalar, checked, constant
+from vae_fn.optimization.schedules import Schedule, as_scalar, check_schedule, checked, constant
 from vae_fn.types import Tree
 
 
@@ -77,6 +77,7 @@ def adam(
     Raises:
         ValueError: If a number is out of its range, or a learning rate has dimensions; from `init`, if parameters are
             float16, in which eps is nothing.
+        TypeError: From `init`, if a schedule gives no 0-d tensor.
     """
     schedule = _as_schedule(learning_rate)
     checked("b1", b1, below=1.0)
@@ -86,6 +87,7 @@ def adam(
 
     def init(params: Tree) -> AdamState:
         step = _step_zero(params)
+        check_schedule("learning_rate", schedule, step)
         if any(leaf.dtype == torch.float16 for leaf in tree.leaves(params)):
             raise ValueError("float16 parameters leave nothing of eps: keep them in float32 or bfloat16")
         return AdamState(step, tree.zeros_like(params), tree.zeros_like(params))
@@ -133,6 +135,7 @@ def sgd(
 
     Raises:
         ValueError: If a number is out of its range, a learning rate has dimensions, or `nesterov` has no momentum.
+        TypeError: From `init`, if a schedule gives no 0-d tensor.
     """
     schedule = _as_schedule(learning_rate)
     checked("momentum", momentum, below=1.0)
@@ -141,7 +144,9 @@ def sgd(
         raise ValueError("nesterov=True does nothing without momentum: give momentum > 0 or leave nesterov out")
 
     def init(params: Tree) -> SGDState:
-        return SGDState(_step_zero(params), tree.zeros_like(params))
+        step = _step_zero(params)
+        check_schedule("learning_rate", schedule, step)
+        return SGDState(step, tree.zeros_like(params))
 
     def update(grads: Tree, state: SGDState, params: Tree) -> tuple[Tree, SGDState]:
         rate = schedule(state.step)

@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vae_fn.errors import described, is_number
+
 Schedule: TypeAlias = Callable[[Int[Tensor, ""]], Float[Tensor, ""]]
 """`schedule(step)`: the value for the update that `step` updates went before."""
 
@@ -90,9 +92,23 @@ def checked(name: str, value: int | float, below: float = math.inf) -> int | flo
     Raises:
         ValueError: If it is not, naming the argument and its range.
     """
-    if not 0 <= value < below:
-        raise ValueError(f"{name}={value} is out of range: give a number with 0 <= {name} < {below}")
+    if not is_number(value) or not 0 <= value < below:
+        raise ValueError(f"{name}={described(value)} is out of range: give a number with 0 <= {name} < {below}")
     return value
+
+
+def check_schedule(name: str, schedule: Schedule, step: Int[Tensor, ""]) -> None:
+    """Ask a schedule for its value at a step.
+
+    Raises:
+        TypeError: it gives something else than a tensor without dimensions.
+    """
+    value = schedule(step)
+    if not isinstance(value, Tensor) or value.ndim > 0:
+        raise TypeError(
+            f"{name} as a function of the step must give a 0-d tensor, not {described(value)}: compute it from the "
+            "step, as optimization.schedules do"
+        )
 
 
 def as_scalar(name: str, value: float | Tensor) -> Float[Tensor, ""]:

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_fn import tree
+from vae_fn.errors import described, is_number
 from vae_fn.optimization.scalars import computed_once
 from vae_fn.types import Tree
 
@@ -25,8 +26,17 @@ def clip_by_global_norm(grads: Tree, max_norm: float | Tensor) -> tuple[Tree, Fl
     Raises:
         ValueError: If `max_norm` is a float that is not positive.
     """
-    if not isinstance(max_norm, Tensor) and not max_norm > 0:
-        raise ValueError(f"max_norm={max_norm} is out of range: give a positive number (infinity never clips)")
+    check_max_norm("max_norm", max_norm)
     norm = tree.global_norm(grads)
     norm, factor = computed_once(norm, (max_norm / (norm + 1e-6)).clamp(max=1.0).to(norm.dtype))
     return tree.map(lambda grad: grad * factor.to(grad.dtype), grads), norm
+
+
+def check_max_norm(what: str, value: float | Tensor) -> None:
+    """Hold a largest norm against its range; a tensor's value is not looked at.
+
+    Raises:
+        ValueError: it is not positive.
+    """
+    if not isinstance(value, Tensor) and not (is_number(value) and value > 0):
+        raise ValueError(f"{what}={described(value)} is out of range: give a positive number (infinity never clips)")

@@ -13,14 +13,19 @@ from torch import Tensor
 
 from vae_fn import random, tree
 from vae_fn.data import Binarisation
-from vae_fn.distributions import has_closed_form, kl
+from vae_fn.data.pixels import check_rows
+from vae_fn.errors import check_kind, described
 from vae_fn.gradients import Estimate, Estimator, Problem
 from vae_fn.models import VAE
+from vae_fn.models.fit import check_data
+from vae_fn.models.precision import wide
 from vae_fn.optimization.optimizers import Optimizer
-from vae_fn.optimization.schedules import Schedule
+from vae_fn.optimization.schedules import Schedule, check_schedule
 from vae_fn.random import Streams
+from vae_fn.training.checks import check_parts, check_settings
 from vae_fn.training.clipping import clip_by_global_norm
 from vae_fn.training.microbatches import Sliceable, check_sliceable, sum_over_slices
+from vae_fn.training.totals import Totals, no_totals, totals_of
 from vae_fn.types import Context, Key, Params, Pixels, Shape, Tree
 
 Pose = Callable[[VAE, Tensor, Context, float | Tensor], Problem]
@@ -56,15 +61,6 @@ class Info(NamedTuple):
     grad_norm: Float[Tensor, ""]
 
 
-class Totals(NamedTuple):
-    """Sums over the examples of a batch: the objective, its gradient, and its terms, each a mean over the samples."""
-
-    grads: Params
-    objective: Float[Tensor, ""]
-    reconstruction: Float[Tensor, ""]
-    kl: Float[Tensor, ""]
-
-
 Run: TypeAlias = Callable[[State, Batch, Streams], tuple[State, Info]]
 """A step that draws its own noise, as from `step_by_shape`."""
 
@@ -73,7 +69,8 @@ class Algorithm(NamedTuple):
     """A way of training, as pure functions.
 
     Attributes:
-        init: `init(key, batch) -> state`; of the batch only its context's values are read, to set up the estimator.
+        init: `init(key, batch) -> state`; the values of the batch's context set up the estimator, and those of its
+            pixels are checked.
         noise_like: `noise_like(batch)` gives the noise specifications of a step on a batch of these shapes, under the
             names of the streams that they are drawn from.
         targets: `targets(batch, noise)`: what the batch's pixels become, `(b, d)` in [0, 1].
@@ -115,31 +112,33 @@ def make_step(
             and not with the batch; the numbers stay, to rounding.
 
     Raises:
-        ValueError: the estimator weighs samples by importance and the targets are grey, or `microbatch` is not
-            positive; or, from `init` and `noise_like`, the estimator does not suit the problem, the number of samples
-            or micro-batches.
+        TypeError: a part is not what it must be, such as a function that was not called.
+        ValueError: the estimator weighs samples by importance and the targets are grey, or a number is out of its
+            range; or, from `init` and `noise_like`, the estimator does not suit the problem, the number of samples or
+            micro-batches; or, from `init`, pixels are not what the model reads.
     """
-    if microbatch is not None and microbatch < 1:
-        raise ValueError(f"microbatch counts examples, 1 or more, not {microbatch}: None takes the whole batch")
-    if estimator.importance_weighted and not binarisation.binary:
-        raise ValueError(
-            f"{estimator.name} weighs samples by p(x | z), which grey pixels under a Bernoulli do not have: "
-            "use data.DYNAMIC or data.FIXED"
-        )
+    check_parts(vae, pose, estimator, optimizer, binarisation)
+    check_settings(samples, beta, clip_norm, microbatch)
 
-    def blank(key: Key, batch: Batch) -> tuple[Problem, Params]:
-        return pose(vae, torch.zeros(batch.pixels.shape, device=key.device), batch.context, 1.0), vae.init(key)
+    def blank(key: Key, batch: Batch) -> Problem:
+        return pose(vae, torch.zeros(batch.pixels.shape, device=key.device), batch.context, 1.0)
 
     def init(key: Key, batch: Batch) -> State:
-        problem, params = blank(key, batch)
-        step, own = torch.zeros((), dtype=torch.int64, device=key.device), estimator.init(problem, params)
+        params, step = vae.init(key), torch.zeros((), dtype=torch.int64, device=key.device)
+        _check_batch(batch)
+        check_data("the batch", vae, params, batch.pixels, batch.context, binarisation)
+        if beta is not None:
+            check_schedule("beta", beta, step)
+        own = estimator.init(blank(key, batch), params)
         if microbatch is not None and tree.leaves(own):
             raise ValueError(f"{estimator.name} has a state that it learns from whole batches: leave microbatch out")
         return State(params, optimizer.init(params), own, step)
 
     def noise_like(batch: Batch) -> dict[str, Tree]:
+        _check_batch(batch)
+
         def posterior_noise(key: Key) -> Tree:
-            return estimator.noise_like(*blank(key, batch), samples)
+            return estimator.noise_like(blank(key, batch), vae.init(key), samples)
 
         posterior = tree.shapes_of(posterior_noise, random.key(0, batch.pixels.device))
         if microbatch is not None:
@@ -150,14 +149,14 @@ def make_step(
         return binarisation.apply(batch.pixels, noise["binarise"])
 
     def estimate(state: State, batch: Batch, noise: dict[str, Tree]) -> Estimate:
-        wide = _wide(state.params)
-        weight = 1.0 if beta is None else beta(state.step).to(wide)
-        problem = pose(vae, targets(batch, noise).to(wide), batch.context, weight)
+        dtype = wide(state.params)
+        weight = 1.0 if beta is None else beta(state.step).to(dtype)
+        problem = pose(vae, targets(batch, noise).to(dtype), batch.context, weight)
         return estimator.estimate(problem, state.params, noise["noise"], state.estimator)
 
     def total(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[Totals, Tree]:
         estimated = estimate(state, batch, noise)
-        return _totals(vae, state.params, batch.context, estimated), estimated.state
+        return totals_of(vae, state.params, batch.context, estimated), estimated.state
 
     def total_by_slices(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[Totals, Tree]:
         def of_slice(inputs: Sliceable) -> Totals:
@@ -166,11 +165,12 @@ def make_step(
 
         assert microbatch is not None
         inputs = ((batch, noise["binarise"]), noise["noise"])
-        return sum_over_slices(of_slice, inputs, microbatch, _no_totals(state.params)), state.estimator
+        return sum_over_slices(of_slice, inputs, microbatch, no_totals(state.params)), state.estimator
 
     summed = total if microbatch is None else total_by_slices
 
     def step(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[State, Info]:
+        check_kind("noise", noise, dict, "step_by_shape(algorithm) draws it, as algorithm.noise_like(batch) says")
         totals, estimator_state = summed(state, batch, noise)
         mean = tree.scale(totals, 1 / len(batch.pixels))
         clipped, norm = clip_by_global_norm(tree.scale(mean.grads, -1.0), clip_norm)
@@ -193,6 +193,11 @@ def step_by_shape(algorithm: Algorithm, edge: Callable = lambda step: step) -> R
     `edge` is where compiling happens (`compile_step`): a full batch and the short last one are two programs of fixed
     shapes, and neither is ever compiled again.
     """
+    check_kind("algorithm", algorithm, Algorithm, "pass what training.make_step gave, not its step alone")
+    if not callable(edge):
+        raise TypeError(
+            f"edge must be a function of a step, not {described(edge)}: pass compiling.compile_step as it is"
+        )
     return shared_steps(edge)(algorithm)
 
 
@@ -206,6 +211,8 @@ def shared_steps(edge: Callable = lambda step: step) -> Callable[[Algorithm], Ru
 
     def of(algorithm: Algorithm) -> Run:
         def run(state: State, batch: Batch, streams: Streams) -> tuple[State, Info]:
+            if not by_shape:
+                _check_call(state, batch, streams)
             shapes = tuple(tuple(leaf.shape) for leaf in tree.leaves(batch))
             if shapes not in by_shape:
                 by_shape[shapes] = edge(_keyed(algorithm.noise_like(batch)))
@@ -216,25 +223,19 @@ def shared_steps(edge: Callable = lambda step: step) -> Callable[[Algorithm], Ru
     return of
 
 
+def _check_call(state: State, batch: Batch, streams: Streams) -> None:
+    check_kind("state", state, State, "pass what algorithm.init or the step before gave")
+    _check_batch(batch)
+    check_kind("streams", streams, Streams, "split the key of a run once, with random.streams(key)")
+
+
+def _check_batch(batch: Batch) -> None:
+    check_kind("batch", batch, Batch, "wrap its pixels, as in training.Batch(pixels)")
+    check_rows("the batch", batch.pixels)
+
+
 def _keyed(specs: dict[str, Tree]) -> Callable[..., tuple[State, Info]]:
     def keyed(state: State, batch: Batch, streams: Streams, step: Callable) -> tuple[State, Info]:
         return step(state, batch, draw_noise(streams, state.step, specs, torch.float32))
 
     return keyed
-
-
-def _totals(vae: VAE, params: Params, context: Context, estimate: Estimate) -> Totals:
-    q, p, seen = estimate.info.posterior, vae.prior(params, context), estimate.info
-    ratio = seen.log_ratio
-    divergence = ratio.mean(0) if isinstance(ratio, Tensor) and not has_closed_form(q, p) else kl(q, p)
-    return Totals(estimate.grads, estimate.value.sum(), seen.f.mean(0).sum(), divergence.sum())
-
-
-def _no_totals(params: Params) -> Totals:
-    zero = torch.zeros((), dtype=_wide(params), device=tree.leaves(params)[0].device)
-    return Totals(tree.zeros_like(params), zero, zero.clone(), zero.clone())
-
-
-def _wide(params: Params) -> torch.dtype:
-    """What losses are computed in."""
-    return torch.promote_types(tree.leaves(params)[0].dtype, torch.float32)
