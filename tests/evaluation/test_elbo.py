@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.training.problems import PIXELS, images, small_vae, streams
 from vae_fn import data, models, random, tree
 from vae_fn.distributions import Logistic, MultivariateNormal, kl, kl_by_dimension
-from vae_fn.evaluation import evaluate_elbo
+from vae_fn.evaluation import evaluate_bound, evaluate_elbo
 from vae_fn.models.objectives import elbo, elbo_sampled
 
 
@@ -20,6 +20,8 @@ def evaluate(vae, params, pixels, protocol=data.GREY, draws=3, chunk=500, key=0)
 @given(st.integers(1, 12), st.integers(1, 4), st.integers(1, 13), st.sampled_from(["grey", "dynamic", "fixed"]))
 def test_every_example_weighs_the_same_however_the_data_are_cut(count, draws, chunk, protocol):
     vae, pixels = small_vae(), images(count)
+    if protocol == "fixed":
+        pixels = (pixels > 127).to(torch.uint8) * 255  # as its data are
     params = vae.init(streams().init)
     whole = evaluate(vae, params, pixels, data.binarisation(protocol), draws, chunk=count)
     cut = evaluate(vae, params, pixels, data.binarisation(protocol), draws, chunk=chunk)
@@ -73,6 +75,37 @@ def test_nothing_to_evaluate_is_an_error():
         evaluate(vae, params, images(0))
     with pytest.raises(ValueError, match="0 draws"):
         evaluate(vae, params, images(2), draws=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"vae": None}, "vae must be a VAE, not None"),
+        ({"params": ()}, r"params must be a dict, not \(\): pass those of the state"),
+        ({"images": images(3).numpy()}, "images must be a tensor"),
+        ({"images": images(3).float()}, "images: float pixels from 9 to .*: divide by 255"),
+        ({"images": images(3)[:, :5]}, r"the data have shape \(3, 5\), and the model reads \(\*batch, 12\)"),
+        ({"images": images(3), "binarisation": data.FIXED}, "images: grey pixels under the protocol fixed"),
+        ({"binarisation": "grey"}, "binarisation must be a Binarisation, not 'grey'"),
+        ({"key": 0}, "a key must be .* not 0"),
+    ],
+)
+def test_what_cannot_be_evaluated(given, words, unchecked):
+    vae = small_vae()
+    parts = {"vae": vae, "params": vae.init(streams().init), "images": 255 * (images(3) > 127).to(torch.uint8)}
+    parts |= {"binarisation": data.DYNAMIC, "key": random.key(0), **given}
+    with pytest.raises((TypeError, ValueError), match=words):
+        evaluate_elbo(**parts, draws=2)
+    with pytest.raises((TypeError, ValueError), match=words):
+        evaluate_bound(**parts, samples=2)
+
+
+def test_draws_are_whole_numbers(unchecked):
+    vae = small_vae()
+    with pytest.raises(ValueError, match=r"draws=2\.0 is out of range"):
+        evaluate(vae, vae.init(streams().init), images(2), draws=2.0)
+    with pytest.raises(ValueError, match="chunk=0 is out of range"):
+        evaluate(vae, vae.init(streams().init), images(2), chunk=0)
 
 
 @pytest.mark.parametrize("prior", ["normal", "logistic"])

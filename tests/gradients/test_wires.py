@@ -177,6 +177,13 @@ def test_pulls_are_linear_in_the_coefficients(seed):
     assert_same(pulled(a, r, c), tree.add(joint, path, pulled(zero, r, c)))
 
 
+def test_the_name_of_a_rule_stands_first(unchecked):
+    with pytest.raises(TypeError, match=r"name must be a str, not the function .*: the name stands first"):
+        from_coefficients(single.pathwise_rule, "mine", unbiased_for="the ELBO")
+    with pytest.raises(ValueError, match="latents='discret' is unknown: use one of continuous, discrete, any"):
+        from_coefficients("mine", single.pathwise_rule, unbiased_for="the ELBO", latents="discret")
+
+
 def test_inputs_are_left_as_they_were():
     vae, params, x, noise, beta = continuous(**FIXED, beta=0.5)
     copies = tree.clone((params, x, noise))

@@ -5,9 +5,11 @@ from jaxtyping import Float64
 
 from vae_fn import random, tree
 from vae_fn.data import Binarisation
-from vae_fn.evaluation.elbo import posterior_of_one, wide
+from vae_fn.errors import check_count
+from vae_fn.evaluation.elbo import check_evaluation, posterior_of_one
 from vae_fn.models import VAE
 from vae_fn.models.objectives import iwae
+from vae_fn.models.precision import wide
 from vae_fn.types import Key, Params, Pixels
 
 SAMPLES = 10_000
@@ -23,10 +25,13 @@ def evaluate_bound(
     once, as there.
 
     Raises:
-        ValueError: no examples, no samples, or grey targets, whose weights mean nothing.
+        TypeError, ValueError: as `check_evaluation`; no examples, no samples, or grey targets, whose weights mean
+            nothing.
     """
     if len(images) < 1 or samples < 1:
         raise ValueError(f"a bound needs examples and samples, got {len(images)} examples and {samples} samples")
+    check_count("samples", samples)
+    check_evaluation(vae, params, images, binarisation)
     if not binarisation.binary:
         raise ValueError("grey pixels under a Bernoulli have no likelihood to weigh samples by: use DYNAMIC or FIXED")
     noise_keys, target_keys = (random.split(k, len(images)) for k in random.split(key, 2))

@@ -9,9 +9,13 @@ from torch import Tensor
 
 from vae_fn import random, tree
 from vae_fn.data import Binarisation
+from vae_fn.data.pixels import check_protocol, check_rows
 from vae_fn.distributions import Distribution, NoClosedFormError, has_closed_form, kl, kl_by_dimension, log_ratio
+from vae_fn.errors import check_count, check_kind
 from vae_fn.models import VAE
+from vae_fn.models.fit import check_data
 from vae_fn.models.objectives import forward
+from vae_fn.models.precision import wide
 from vae_fn.types import Key, Params, Pixels, Tree
 
 
@@ -53,10 +57,13 @@ def evaluate_elbo(
     a time bound the memory. Under `dynamic` each example is binarised once. The KL is the closed form where one exists.
 
     Raises:
-        ValueError: no examples, or no draws.
+        TypeError, ValueError: as `check_evaluation`; no examples, no draws, or none in a chunk.
     """
     if len(images) < 1 or draws < 1:
         raise ValueError(f"an evaluation needs examples and draws, got {len(images)} examples and {draws} draws")
+    check_count("draws", draws)
+    check_count("chunk", chunk)
+    check_evaluation(vae, params, images, binarisation)
     noise_keys, target_keys = (random.split(k, len(images)) for k in random.split(key, 2))
     noise_like = posterior_of_one(vae, params, images).noise_like((draws,))
     with torch.no_grad():
@@ -70,6 +77,20 @@ def evaluate_elbo(
     return Evaluation(
         elbo, reconstruction, divergence, binarisation.name, len(images), draws, se_noise, dimensions or None
     )
+
+
+def check_evaluation(vae: VAE, params: Params, images: Pixels, binarisation: Binarisation) -> None:
+    """Hold what a data set is evaluated by against what it must be.
+
+    Raises:
+        TypeError: an argument is something else.
+        ValueError: the images are not what the model reads.
+    """
+    check_kind("vae", vae, VAE, "pass the model that was trained")
+    check_kind("params", params, dict, "pass those of the state, state.params")
+    check_protocol("binarisation", binarisation)
+    check_rows("images", images)
+    check_data("images", vae, params, images, None, binarisation)
 
 
 def _terms(
@@ -101,11 +122,6 @@ def posterior_of_one(vae: VAE, params: Params, images: Pixels) -> Distribution:
     """The posterior of one image, as shapes alone."""
     like = {"dtype": wide(params), "device": images.device}
     return tree.shapes_of(lambda: vae.posterior(params, torch.zeros(images.shape[1:], **like), None))
-
-
-def wide(params: Params) -> torch.dtype:
-    """The dtype of the parameters, and float32 at least."""
-    return torch.promote_types(tree.leaves(params)[0].dtype, torch.float32)
 
 
 def _kl_by_dimension(posterior: Distribution, prior: Distribution) -> tuple[Float64[Tensor, " b"], ...]:

@@ -1,13 +1,14 @@
 """The contract of a gradient estimator."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from jaxtyping import Float
 from torch import Tensor
 
 from vae_fn import tree
 from vae_fn.distributions import Distribution, is_discrete
+from vae_fn.errors import check_kind
 from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.wires import Info, Pulled, Rule
 from vae_fn.types import Params, Tree
@@ -95,9 +96,13 @@ def stateless(
     a problem for which it means nothing; it looks at which parts there are, never at values.
 
     Raises:
-        ValueError: from `noise_like` and `estimate`, for fewer than `min_samples` samples, or for latents that it does
-            not take.
+        TypeError: the name is no text.
+        ValueError: there are no such latents; from `noise_like` and `estimate`, for fewer than `min_samples` samples,
+            or for latents that it does not take.
     """
+    check_kind("name", name, str, "the name stands first, what makes the estimate second")
+    if latents not in get_args(Latents):
+        raise ValueError(f"latents={latents!r} is unknown: use one of {', '.join(get_args(Latents))}")
 
     def init(problem: Problem, params: Params) -> Tree:
         check(problem)
