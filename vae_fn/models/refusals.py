@@ -107,9 +107,10 @@ class _Call(NamedTuple):
     inputs: tuple[Any, ...]
 
     def __str__(self) -> str:
-        shapes = [str(tuple(each.shape)) for each in self.inputs if isinstance(each, Tensor)]
-        simple = shapes and not any(True for _ in self.layer.children())
-        return f"'{self.name}'" + f", {self.layer} on a tensor of shape {', '.join(shapes)}" * bool(simple)
+        composite = any(True for _ in self.layer.children())  # whose text has many lines
+        if composite or not self.inputs or not isinstance(self.inputs[0], Tensor):
+            return f"'{self.name}'"
+        return f"'{self.name}', {self.layer} on a tensor of shape {tuple(self.inputs[0].shape)}"
 
 
 def _follow(running: list[_Call], name: str, layer: nn.Module) -> tuple[RemovableHandle, RemovableHandle]:
