@@ -113,3 +113,17 @@ def test_shapes_are_known_without_computing():
     shape = tree.shapes_of(lambda x: {"y": (x @ x.T).double()}, huge)["y"]
     assert shape.shape == (10**6, 10**6)
     assert shape.dtype == torch.float64
+
+
+def test_second_derivatives_of_the_norm_hold_where_a_row_is_zero():
+    rows = torch.tensor([[1.0, 2.0], [0.0, 0.0], [3.0, 1.0]], dtype=torch.float64)
+    b = torch.tensor([0.5, 0.0], dtype=torch.float64)
+
+    def flat(v):
+        return tree.global_norm({"w": v[:6].view(3, 2), "b": v[6:]})
+
+    v = torch.cat([rows.flatten(), b])
+    norm = v.norm()
+    exact = (torch.eye(8, dtype=torch.float64) - torch.outer(v, v) / norm**2) / norm
+    torch.testing.assert_close(torch.func.jacrev(torch.func.grad(flat))(v), exact, rtol=1e-12, atol=1e-14)
+    assert torch.equal(torch.func.grad(flat)(torch.zeros_like(v)), torch.zeros_like(v))

@@ -1,7 +1,6 @@
 """The few pytree operations that the package needs, as pure functions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
 from typing import Any
 
 import torch
@@ -56,16 +55,14 @@ def size(tree: Tree) -> int:
 
 
 def global_norm(tree: Tree) -> Tensor:
-    """The Euclidean norm of all leaves together, shape (); its derivatives at 0 are 0."""
-    found = leaves(tree)
-    total = torch.stack([_squares(leaf) for leaf in found]).sum()
+    """The Euclidean norm of all leaves together, shape (), in float32 at least; its derivatives at 0 are 0."""
+    total = torch.stack([_squares(leaf) for leaf in leaves(tree)]).sum()
     zero = total == 0
-    norm = torch.where(zero, total, torch.where(zero, 1, total).sqrt())
-    return norm.to(reduce(torch.promote_types, (leaf.dtype.to_real() for leaf in found)))
+    return torch.where(zero, total, torch.where(zero, 1, total).sqrt())
 
 
 def _squares(leaf: Tensor) -> Tensor:
-    """The sum of squares, in float32 at least; row by row, as Inductor makes slow code of long sums."""
+    """The sum of squares; row by row, as Inductor makes slow code of long sums."""
     real = torch.view_as_real(leaf) if leaf.is_complex() else leaf
     squares = real.to(torch.promote_types(real.dtype, torch.float32)).square()
     return (squares.flatten(1).sum(1) if squares.ndim > 1 else squares).sum()
