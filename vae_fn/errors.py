@@ -51,7 +51,7 @@ def described(value: Any) -> str:
         return f"the function {value.__name__}"
     if value is None or is_number(value) or (isinstance(value, str) and len(value) <= _SHOWN):
         return repr(value)
-    if type(value) in (tuple, list) and len(repr(value)) <= _SHOWN and all(map(is_number, value)):
+    if type(value) in (tuple, list) and len(value) <= _SHOWN and all(map(is_number, value)):
         return repr(value)
     kind = _article(type(value).__name__)
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)

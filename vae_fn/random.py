@@ -14,6 +14,7 @@ the same bits, and what takes a logarithm agrees to float32 rounding.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -83,7 +84,8 @@ def fold_in(key: Key, data: int | Int64[Tensor, ""]) -> Key:
         TypeError: If `data` is a fraction, which would be cut to an integer.
     """
     check_key(key)
-    if isinstance(data, float) or (isinstance(data, Tensor) and data.is_floating_point()):
+    whole = not data.is_floating_point() if isinstance(data, Tensor) else isinstance(data, Integral)
+    if not whole:
         raise TypeError(f"children of a key are numbered by integers, not by {described(data)}: cast it to int64")
     return _generator.fold_in(key, data.to(key.dtype) if isinstance(data, Tensor) else data)
 

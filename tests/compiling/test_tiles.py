@@ -132,10 +132,13 @@ def test_what_is_no_tensor_is_an_error():
         tiles.begin().result()(None, random(8, 8), None, random(8, 8), 8, 8, 8, 8, 1, 8, 1, 4, 1)
 
 
-def test_numbers_of_another_size_are_an_error():
-    x = torch.ones(8, 8, dtype=torch.float64)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int32], ids=str)
+def test_other_numbers_are_an_error(dtype, unchecked):
+    x = torch.ones(8, 8, dtype=dtype)
+    with pytest.raises(ValueError, match=f"no own code multiplies {dtype} of strides"):
+        tiles.product(x, x, out=x)
     with pytest.raises(ValueError, match="numbers of 8 bytes are not multiplied here"):
-        tiles.product(x, x, out=torch.empty_like(x))
+        tiles.begin().result()(x, x, None, x, 8, 8, 8, 8, 1, 8, 1, 8, 1)
 
 
 def test_the_module_takes_no_name_that_others_may_have():

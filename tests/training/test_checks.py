@@ -191,5 +191,5 @@ def test_what_is_stepped_and_compiled():
     for edge in (compile_pure, compile_step, compile_epoch):
         with pytest.raises(TypeError, match="must be a function, not an Algorithm: of an algorithm it is its step"):
             edge(algorithm())
-    with pytest.raises(ValueError, match="the number of steps, after the state, is a Batch: ask for 1 or more"):
+    with pytest.raises(ValueError, match="count=a Batch is out of range: give a whole number, 1 or more"):
         compile_epoch(algorithm().step, backend="eager")(None, Batch(images(4)))

@@ -127,7 +127,7 @@ def test_what_a_logarithmic_axis_leaves_out_is_named(draw):
     assert "Left out" not in note(draw(rows))
     rows += [row("exact", group=group, step=1, **nothing) for group in ("encoder", "decoder")]
     rows[1] |= nothing
-    left_out = note(draw(rows)).partition("Left out where there is no noise")[2]
+    left_out = note(draw(rows)).partition("Left out where there is no finite noise")[2]
     assert left_out.endswith(": b (encoder), exact.")
 
 

@@ -16,7 +16,7 @@ from vae_fn.compiling.again import Backend, Watched
 from vae_fn.compiling.gemm import Gemm
 from vae_fn.compiling.pure import check_function
 from vae_fn.compiling.step import compile_step
-from vae_fn.errors import described, is_number
+from vae_fn.errors import check_count
 from vae_fn.types import Tree
 
 Step = Callable[..., tuple[Tree, Tree]]
@@ -69,8 +69,7 @@ def compile_epoch(
         return _straight(edge(step, backend=watched), watched)
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
-        if not (is_number(count) and count >= 1):
-            raise ValueError(f"the number of steps, after the state, is {described(count)}: ask for 1 or more")
+        check_count("count", count)
         form = _form((state, inputs))
         if form not in programs:
             programs[form] = program(state, inputs)

@@ -11,10 +11,11 @@ struct Float32 {
   using Number = float;
   static constexpr long TERMS = 1;  // in a word
 
+  // Numbers as floats.
   static __m512 load(const Number* place, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, place); }
   static __m256 load(const Number* place, __mmask8 mask) { return _mm256_maskz_loadu_ps(mask, place); }
 
-  // Words of neighbouring columns.
+  // Words of neighbouring columns, from this row and, where a word has two terms, the next.
   static __m512 words(const Number* row, long, __mmask16 mask) { return load(row, mask); }
   static __m256 words(const Number* row, long, __mmask8 mask) { return load(row, mask); }
 

@@ -12,6 +12,7 @@
 #include <memory>
 #include <new>
 
+#include "lanes.h"
 #include "numbers.h"
 #include "tiles.h"
 
@@ -22,7 +23,7 @@ constexpr long DEPTH = 1024;                           // of a panel, in words
 constexpr long BLOCK = 256;                            // words whose terms are summed up in registers
 constexpr long NARROW = 2 * WIDTH;                     // columns of the panels that a thread has for itself
 constexpr long ROOM = 1 << 18;                         // words in the panels of one pass: 1 MB, as a core's L2
-constexpr long ALONE = 100'000;                        // multiplications that one thread does sooner than two have met
+constexpr long ALONE = 100'000;                        // multiplications below which one thread is done before two met
 
 using Sums = __m512[ROWS][2];
 
@@ -44,33 +45,6 @@ float* room() {
   return floats.get();
 }
 
-__mmask16 first(long count) { return count >= HALF ? 0xffff : (1u << std::max(count, 0l)) - 1; }
-
-__mmask8 eighth(long count) { return (1u << count) - 1; }
-
-[[gnu::always_inline]] inline void transpose(__m512 (&rows)[16]) {
-  __m512 other[16];
-  for (int i = 0; i < 8; ++i) {
-    other[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
-    other[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
-  }
-  for (int i = 0; i < 4; ++i)
-    for (int j = 0; j < 2; ++j) {
-      const __m512d x = _mm512_castps_pd(other[4 * i + j]), y = _mm512_castps_pd(other[4 * i + 2 + j]);
-      rows[4 * i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
-      rows[4 * i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
-    }
-  for (int i = 0; i < 8; ++i) {
-    const int from = i / 4 * 8 + i % 4;
-    other[i / 4 * 8 + i % 4] = _mm512_shuffle_f32x4(rows[from], rows[from + 4], 0x88);
-    other[i / 4 * 8 + i % 4 + 4] = _mm512_shuffle_f32x4(rows[from], rows[from + 4], 0xdd);
-  }
-  for (int i = 0; i < 8; ++i) {
-    rows[i] = _mm512_shuffle_f32x4(other[i], other[i + 8], 0x88);
-    rows[i + 8] = _mm512_shuffle_f32x4(other[i], other[i + 8], 0xdd);
-  }
-}
-
 // 16 columns of b, side by side: depth x 16 of a panel's depth x 32. What lies outside is zero.
 template <class T>
 void pack(const Matrix<T>& b, long depth, long columns, float* panel) {
@@ -89,10 +63,10 @@ void pack(const Matrix<T>& b, long depth, long columns, float* panel) {
   }
 }
 
-// The sums of a tile of R rows: word (r, k) of the other factor lies `r * down` bytes and `k * RIGHT` words from a. They
+// The sums of a tile of R rows: word (r, k) of the other factor lies `r * down_bytes` bytes and `k * RIGHT` words from a. They
 // are formed block by block, as a long sum in one register rounds more.
 template <class T, int R, long RIGHT>
-void multiply(const Word* a, long down, long depth, const float* panel, Sums& sums) {
+void multiply(const Word* a, long down_bytes, long depth, const float* panel, Sums& sums) {
   for (long done = 0; done < depth; done += BLOCK) {
     __m512 held[R][2];
     for (int r = 0; r < R; ++r) held[r][0] = held[r][1] = _mm512_setzero_ps();
@@ -101,7 +75,7 @@ void multiply(const Word* a, long down, long depth, const float* panel, Sums& su
       const __m512 left = _mm512_load_ps(panel), right = _mm512_load_ps(panel + HALF);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const __m512 factor = _mm512_set1_ps(*(const Word*)((const char*)a + r * down));
+        const __m512 factor = _mm512_set1_ps(*(const Word*)((const char*)a + r * down_bytes));
         held[r][0] = T::add(held[r][0], factor, left);
         held[r][1] = T::add(held[r][1], factor, right);
       }
@@ -112,9 +86,9 @@ void multiply(const Word* a, long down, long depth, const float* panel, Sums& su
 }
 
 template <class T, long RIGHT, int R = ROWS>
-void multiply(long rows, const Word* a, long down, long depth, const float* panel, Sums& sums) {
-  if (rows == R) return multiply<T, R, RIGHT>(a, down, depth, panel, sums);
-  if constexpr (R > 1) multiply<T, RIGHT, R - 1>(rows, a, down, depth, panel, sums);
+void multiply(long rows, const Word* a, long down_bytes, long depth, const float* panel, Sums& sums) {
+  if (rows == R) return multiply<T, R, RIGHT>(a, down_bytes, depth, panel, sums);
+  if constexpr (R > 1) multiply<T, RIGHT, R - 1>(rows, a, down_bytes, depth, panel, sums);
 }
 
 // Where a tile's sums go: c[row, column] = sums + (what is there, or the bias).
@@ -191,7 +165,7 @@ void share(long rows, long columns, long depth, const Matrix<T>& a, const Matrix
         const auto* from = a.at(i, k * T::TERMS);
         if (a.down == 1)  // a tile's rows lie side by side: neighbours in k would fall into few sets of the cache
           for (long q = 0; q < deep; ++q)
-            _mm256_store_ps(copied + q * ROWS, T::words(from + q * T::TERMS * a.right, a.right, eighth(tall)));
+            _mm256_store_ps(copied + q * ROWS, T::words(from + q * T::TERMS * a.right, a.right, first_of_8(tall)));
         for (long p = 0; p < wide; p += WIDTH) {
           Sums sums;
           if (a.down == 1)

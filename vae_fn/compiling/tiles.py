@@ -23,7 +23,9 @@ from torch import Tensor
 
 from vae_fn.compiling.processor import has_avx_512_bf16
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("tiles.cpp", "binding.cpp", "numbers.h", "tiles.h"))
+SOURCES = tuple(
+    Path(__file__).with_name(name) for name in ("tiles.cpp", "binding.cpp", "lanes.h", "numbers.h", "tiles.h")
+)
 
 FLAGS = ("-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-fopenmp", "-std=c++17", "-mavx512f", "-mavx512vl", "-mfma")
 BFLOAT16_FLAGS = ("-mavx512bw", "-mavx512bf16")
@@ -46,11 +48,14 @@ def product(
     """`a b`, written into `out`, which is dense and of the same dtype; no matrix is empty, and the sizes are `fitting`.
 
     The sizes are those of the factors: who compiles a call knows them, and a tensor takes longer to tell.
+
+    Raises:
+        ValueError: no sizes are given, and the code does not take such factors.
     """
-    code = _code()
+    code, sizes = _code(), sizes or _sizes_taken(a, b)
     if code is None:
         return torch.mm(a, b, out=out)
-    code(a, b, None, out, *(sizes or sizes_of(a, b)), torch.get_num_threads())
+    code(a, b, None, out, *sizes, torch.get_num_threads())
     return out
 
 
@@ -63,10 +68,10 @@ def biased_product(
     sizes: Sizes | None = None,
 ) -> Float[Tensor, "m n"]:
     """`a b + bias`, as `product`; the bias is dense too."""
-    code = _code()
+    code, sizes = _code(), sizes or _sizes_taken(a, b)
     if code is None:
         return torch.addmm(bias, a, b, out=out)
-    code(a, b, bias, out, *(sizes or sizes_of(a, b)), torch.get_num_threads())
+    code(a, b, bias, out, *sizes, torch.get_num_threads())
     return out
 
 
@@ -121,6 +126,12 @@ def _begun() -> Future[Code]:
 def _code() -> Code | None:
     """The code, or None where a graph from Inductor's cache asks for what this process could not compile."""
     return begin().result() if failure() is None else None
+
+
+def _sizes_taken(a: Tensor, b: Tensor) -> Sizes:
+    if not takes(a, b):
+        raise ValueError(f"no own code multiplies {a.dtype} of strides {a.stride()} and {b.stride()}: use torch.mm")
+    return sizes_of(a, b)
 
 
 def _command() -> tuple[list[str], Path]:

@@ -168,7 +168,7 @@ def _left_out(rows: Rows, shown: Rows, lacking: str) -> str:
             found.setdefault(row["estimator"], {})[row["group"]] = None
     elsewhere = {row["estimator"] for row in shown}
     names = [f"{name} ({', '.join(groups)})" if name in elsewhere else name for name, groups in found.items()]
-    return f" Left out where there is no {lacking}: {', '.join(names)}." if names else ""
+    return f" Left out where there is no finite {lacking}: {', '.join(names)}." if names else ""
 
 
 def _groups(rows: Rows) -> list[str]:

@@ -1,5 +1,6 @@
 """The checks that fit an estimator, and what they make of wrong versions of it."""
 
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,8 +96,9 @@ def _place(error: Exception, subject: Estimator) -> str:
 
 
 def _is_users(file: Path) -> bool:
-    """Whether it is neither installed nor of this package."""
-    return "site-packages" not in file.parts and not file.is_relative_to(PACKAGE)
+    """Whether it is neither installed, nor Python's, nor of this package."""
+    others = {"site-packages", "dist-packages"} & set(file.parts) or file.is_relative_to(sysconfig.get_path("stdlib"))
+    return not others and not file.is_relative_to(PACKAGE)
 
 
 def fates_of(subject: Estimator) -> Iterator[tuple[str, Fate]]:
