@@ -23,9 +23,8 @@ from torch import Tensor
 
 from vae_fn.compiling.processor import has_avx_512_bf16
 
-SOURCES = tuple(
-    Path(__file__).with_name(name) for name in ("tiles.cpp", "binding.cpp", "lanes.h", "numbers.h", "tiles.h")
-)
+NAMES = ("tiles.cpp", "binding.cpp", "lanes.h", "numbers.h", "tiles.h")
+SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
 
 FLAGS = ("-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-fopenmp", "-std=c++17", "-mavx512f", "-mavx512vl", "-mfma")
 BFLOAT16_FLAGS = ("-mavx512bw", "-mavx512bf16")
