@@ -89,7 +89,7 @@ def check_common(before: Sequence[Row], planned: Sequence[Row], name: str) -> No
     """
     if not {_key(row, PLANNED) for row in before} & {_key(row, PLANNED) for row in planned}:
         there = {part: [*dict.fromkeys(row[part] for row in before if row[part] is not None)] for part in PLANNED}
-        has = "; ".join(f"{part} {', '.join(map(str, values))}" for part, values in there.items() if values)
+        has = "; ".join(f"{part} {', '.join(map(str, values))}" for part, values in there.items() if values) or "none"
         raise UserError(f"{name} has none of the rows to be measured, but {has}: choose of these, or measure it anew")
 
 
