@@ -38,7 +38,11 @@ def test_tails(monkeypatch):
     monkeypatch.setattr(
         random, "_generator", type("Ends", (), {"uniform": staticmethod(lambda key, shape: index * 2**-23)})
     )
-    ends = {name: law(torch.zeros(2), index.shape) for name, law in LAWS.items() if name not in BY_NORMALS}
+    ends = {
+        name: law(torch.zeros(2, dtype=torch.int64), index.shape)
+        for name, law in LAWS.items()
+        if name not in BY_NORMALS
+    }
     u = ends["uniform"].double()
     assert (u[0].item(), u[-1].item()) == (2**-24, 1 - 2**-24)
     exact = {"gumbel": -(-u.log()).log(), "logistic": u.log() - (1 - u).log()}

@@ -39,8 +39,8 @@ def check_count(what: str, value: Any, least: int = 1) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a real number of Python's or numpy's."""
-    return isinstance(value, Real)
+    """Whether a value is a real number: Python's, numpy's, or an array or a tensor without dimensions."""
+    return isinstance(value, Real) or getattr(value, "ndim", None) == 0
 
 
 def described(value: Any) -> str:

@@ -183,3 +183,20 @@ def test_algorithms_that_differ_in_their_learning_rates_share_a_program_for_each
     counters.clear()
     _, graphs = at_rates(written, functools.partial(compile_step, backend="eager"))
     assert graphs == [2, 4, 6]
+
+
+def test_a_state_may_come_back_in_another_order():
+    def step(state):
+        return {"n": state["n"] + 1, "a": state["a"] * 2}, state["n"] + 0
+
+    run = compile_step(step, backend="eager")
+    state, told = run({"a": torch.ones(3), "n": torch.tensor(4)})
+    assert torch.equal(state["a"], torch.full((3,), 2.0))
+    assert (state["n"].item(), told.item()) == (5, 4)
+
+
+def test_complex_leaves_are_written_over(fresh_compiler):
+    state = {"z": torch.tensor([1 + 2j, 3 - 1j]), "before": torch.zeros(2, dtype=torch.complex64)}
+    new, _ = compile_step(lambda s: ({"z": s["z"] * 1j, "before": s["z"]}, ()), backend="eager")(tree.clone(state))
+    assert torch.equal(new["before"], state["z"])
+    assert torch.equal(new["z"], state["z"] * 1j)

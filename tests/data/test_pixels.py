@@ -33,13 +33,30 @@ def test_what_is_no_tensor(pixels, words, unchecked):
         check_rows("images", pixels)
 
 
-@pytest.mark.parametrize("pixels", [GREYS > 127, GREYS.long(), GREYS.to(torch.int8)], ids=lambda p: str(p.dtype))
+@pytest.mark.parametrize("pixels", [GREYS.long(), GREYS.to(torch.int8)], ids=lambda p: str(p.dtype))
 def test_dtypes_without_a_white(pixels, unchecked):
     with pytest.raises(data.DataError, match=r"^images: pixels of torch\.\w+ leave open what is white: make them"):
         check_rows("images", pixels)
 
 
-@pytest.mark.parametrize("shape", [(12,), (3, 2, 2), (0, 4), (3, 0)])
+def test_truth_values(unchecked):
+    with pytest.raises(data.DataError, match=r"^images: pixels of torch\.bool: make them float32 by pixels\.float\(\)"):
+        check_rows("images", GREYS > 127)
+
+
+def test_rows_of_more_dimensions_are_for_models_of_ones_own():
+    check_rows("images", torch.zeros(3, 1, 2, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64], ids=str)
+def test_what_rounding_leaves_above_one_is_in_the_unit_interval(dtype, unchecked):
+    ulp = torch.finfo(dtype).eps
+    check_unit("images", torch.full((2, 3), 1.0, dtype=dtype) + ulp)
+    with pytest.raises(data.DataError, match="outside"):
+        check_unit("images", torch.full((2, 3), 1.0, dtype=dtype) + 10 * ulp)
+
+
+@pytest.mark.parametrize("shape", [(12,), (0, 4), (3, 0)])
 def test_what_is_not_in_rows(shape):
     with pytest.raises(data.DataError, match=r"^images: pixels of shape \(.*\): give rows \(n, d\)"):
         check_rows("images", torch.zeros(shape))

@@ -81,10 +81,10 @@ def test_nothing_to_evaluate_is_an_error():
     ("given", "words"),
     [
         ({"vae": None}, "vae must be a VAE, not None"),
-        ({"params": ()}, r"params must be a dict, not \(\): pass those of the state"),
+        ({"params": (torch.zeros(2),)}, r"params must be a Mapping, not a tuple: .* state\.params"),
         ({"images": images(3).numpy()}, "images must be a tensor"),
         ({"images": images(3).float()}, "images: float pixels from 9 to .*: divide by 255"),
-        ({"images": images(3)[:, :5]}, r"the data have shape \(3, 5\), and the model reads \(\*batch, 12\)"),
+        ({"images": images(3)[:, :5]}, r"the data have shape \(5,\), and the model reads \(\*batch, 12\)"),
         ({"images": images(3), "binarisation": data.FIXED}, "images: grey pixels under the protocol fixed"),
         ({"binarisation": "grey"}, "binarisation must be a Binarisation, not 'grey'"),
         ({"key": 0}, "a key must be .* not 0"),

@@ -193,7 +193,7 @@ def test_what_a_model_does_not_read(x, words, unchecked):
 
 def test_what_are_no_parameters_and_no_latents(unchecked):
     vae = build_with()
-    with pytest.raises(TypeError, match=r"params must be a dict, not \(\): .* state\.params"):
+    with pytest.raises(TypeError, match=r"params must be a Mapping, not \(\): .* state\.params"):
         vae.posterior((), torch.zeros(3, 4), None)
     with pytest.raises(ShapeError, match=r"the decoder \(latent_dim=2\) takes inputs \(\*batch, 2\), not \(3, 5\)"):
         vae.likelihood(vae.init(random.key(0)), torch.zeros(3, 5), None)

@@ -220,7 +220,7 @@ def test_lost_rows_are_refused(stopped):
     run, config = stopped
     metrics = run / "metrics.jsonl"
     metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(RunError, match="has 1 rows, but 2 were written: restore the file"):
+    with pytest.raises(RunError, match="has 1 row, but 2 were written: restore the file"):
         resume(run, config)
 
 

@@ -1,5 +1,6 @@
 """Mistakes in what a training is made of are told before any step, in words that help."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -98,9 +99,8 @@ FLOATS = images(16).float()
         (FLOATS, "float pixels from 0 to 25., outside .*: divide by 255, or give uint8"),
         (2 * FLOATS / 255 - 1, "float pixels from -1 to .*: scale or clip"),
         (FLOATS.log(), "NaN or infinite"),
-        (images(16) > 127, "torch.bool leave open what is white"),
+        (images(16) > 127, "torch.bool: make them float32"),
         ((images(16) > 127).to(torch.uint8), "1 of 255, so all would be black"),
-        (images(16).reshape(16, 3, 4), r"shape \(16, 3, 4\): give rows"),
         (images(16)[0], r"shape \(12,\): give rows"),
     ],
 )
@@ -193,3 +193,17 @@ def test_what_is_stepped_and_compiled():
             edge(algorithm())
     with pytest.raises(ValueError, match="count=a Batch is out of range: give a whole number, 1 or more"):
         compile_epoch(algorithm().step, backend="eager")(None, Batch(images(4)))
+
+
+def test_images_with_more_dimensions_are_refused_by_a_model_that_reads_rows():
+    with pytest.raises(ValueError, match=r"the data have shape \(16, 3, 4\), and the model reads \(\*batch, 12\)"):
+        algorithm().init(streams().init, Batch(images(16).reshape(16, 3, 4)))
+
+
+def test_numbers_may_be_tensors_and_arrays_without_dimensions():
+    adamw(1e-3, weight_decay=torch.tensor(0.1))
+    adamw(np.array(1e-3))
+    algorithm(clip_norm=np.array(1.0))
+    algorithm(clip_norm=torch.tensor(1.0))
+    with pytest.raises(ValueError, match=r"clip_norm=a Tensor of torch\.float32 and shape \(3,\) is out of range"):
+        algorithm(clip_norm=torch.ones(3))

@@ -46,7 +46,9 @@ def _overwriting(step: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
 
     def overwrite(state: Any, *inputs: Any) -> Any:
         new, info = step(state, *inputs)
-        for (name, old), value in zip(tree.flat_names(state).items(), tree.leaves(new), strict=True):
+        given = tree.flat_names(new)  # by name, as a dictionary may come back in another order
+        for name, old in tree.flat_names(state).items():
+            value = given.get(name, old)  # where a name is missing, copying below says so
             if old.shape != value.shape or old.dtype != value.dtype:
                 raise ValueError(
                     f"the step makes {name} {value.dtype} of shape {tuple(value.shape)}, and it was {old.dtype} of "
@@ -66,4 +68,4 @@ def computed(value: Tensor) -> Tensor:
     overwritten. A clone will not do: Inductor removes it even where the graph writes to its source (torch 2.14). Two
     changes of sign cost nothing in a loop that memory holds up; what has no sign is compared with itself.
     """
-    return value.neg().neg() if value.is_floating_point() else torch.maximum(value, value)
+    return value.neg().neg() if value.is_floating_point() or value.is_complex() else torch.maximum(value, value)

@@ -27,19 +27,22 @@ def check_rows(what: str, pixels: Any) -> None:
 
     Raises:
         TypeError: they are no tensor.
-        DataError: they are neither uint8 nor floats, or not `(n, d)` with n and d at least 1.
+        DataError: they are neither uint8 nor floats, or not `(n, d)` with n and d at least 1; models of one's own
+            may read more dimensions than d.
     """
     if not isinstance(pixels, Tensor):
         raise TypeError(
             f"{what} must be a tensor of pixels (n, d), not {described(pixels)}: make one with torch.from_numpy, or "
             "take the images of a split"
         )
+    if pixels.dtype == torch.bool:
+        raise DataError(f"{what}: pixels of torch.bool: make them float32 by pixels.float()")
     if pixels.dtype != torch.uint8 and not pixels.is_floating_point():
         raise DataError(
             f"{what}: pixels of {pixels.dtype} leave open what is white: make them uint8 (0 to 255) or float32 in "
             "[0, 1]"
         )
-    if pixels.ndim != 2 or 0 in pixels.shape:
+    if pixels.ndim < 2 or 0 in pixels.shape:
         raise DataError(
             f"{what}: pixels of shape {tuple(pixels.shape)}: give rows (n, d), one for each image, as by "
             "images.flatten(1)"
@@ -59,15 +62,15 @@ def check_levels(what: str, pixels: Pixels) -> None:
 
 
 def check_unit(what: str, pixels: Pixels) -> None:
-    """Check that float pixels are in [0, 1], as what reads them as probabilities needs.
+    """Check that float pixels are in [0, 1] to rounding, as what reads them as probabilities needs.
 
     Raises:
         DataError: some are not.
     """
     if not pixels.is_floating_point():
         return
-    low, high = pixels.min().item(), pixels.max().item()
-    if low < 0 or high > 1:
+    low, high, rounding = pixels.min().item(), pixels.max().item(), 4 * torch.finfo(pixels.dtype).eps
+    if low < -rounding or high > 1 + rounding:
         advice = "divide by 255, or give uint8" if low >= 0 and 2 < high <= 255 else "scale or clip them to it"
         raise DataError(f"{what}: float pixels from {low:g} to {high:g}, outside [0, 1]: {advice}")
 

@@ -87,7 +87,6 @@ def check_evaluation(vae: VAE, params: Params, images: Pixels, binarisation: Bin
         ValueError: the images are not what the model reads.
     """
     check_kind("vae", vae, VAE, "pass the model that was trained")
-    check_kind("params", params, dict, "pass those of the state, state.params")
     check_protocol("binarisation", binarisation)
     check_rows("images", images)
     if images.is_floating_point():

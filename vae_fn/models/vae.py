@@ -1,6 +1,6 @@
 """A variational autoencoder is a pytree of parameters and four pure functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -133,7 +133,7 @@ def _refuse_sigmoid(decoder: nn.Module | Network) -> None:
 
 
 def _checked(params: Params) -> Params:
-    check_kind("params", params, dict, "pass what vae.init gives, or state.params")
+    check_kind("params", params, Mapping, "pass what vae.init gives, or state.params")
     return params
 
 

@@ -36,7 +36,7 @@ def check_max_norm(what: str, value: float | Tensor) -> None:
     """Hold a largest norm against its range; a tensor's value is not looked at.
 
     Raises:
-        ValueError: it is not positive.
+        ValueError: it is not positive, or has dimensions.
     """
-    if not isinstance(value, Tensor) and not (is_number(value) and value > 0):
+    if not is_number(value) or (not isinstance(value, Tensor) and not value > 0):
         raise ValueError(f"{what}={described(value)} is out of range: give a positive number (infinity never clips)")
