@@ -76,8 +76,8 @@ def test_what_is_told_of_the_state_stays_as_it_was_told(donate, fresh_compiler):
     assert [info["after"][0].item() for info in told] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("count", [0, -1])
-def test_fewer_steps_than_one_are_refused(count):
+@pytest.mark.parametrize("count", [0, -1, 2.5])
+def test_fewer_steps_than_one_and_parts_of_one_are_refused(count, unchecked):
     with pytest.raises(ValueError, match="is out of range: give a whole number, 1 or more"):
         compile_epoch(adding)(torch.zeros(()), count, torch.ones(2))
 

@@ -11,7 +11,7 @@ from vae_fn import random, tree
 from vae_fn.distributions import Bernoulli, MultivariateNormal, Normal
 from vae_fn.models import VAE, Network, build, heads, mlp, objectives, priors
 from vae_fn.models.priors import standard_normal
-from vae_fn.models.refusals import UnfitModuleError
+from vae_fn.models.refusals import ImpureModuleError
 from vae_fn.models.vae import ShapeError
 
 BATCH = st.sampled_from([(), (1,), (4,), (3, 2)])
@@ -136,7 +136,7 @@ def build_with(**given):
     ],
 )
 def test_modules_that_do_not_fit(given, words):
-    with pytest.raises(UnfitModuleError, match=words):
+    with pytest.raises(ImpureModuleError, match=words):
         build_with(**given)
 
 

@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 
 from vae_fn.cli.output import check_json, write_json
 from vae_fn.cli.parse import parse
-from vae_fn.run.checks import LARGEST, ConfigError, check_key
+from vae_fn.run.checks import LARGEST, ConfigError, check_seed
 from vae_fn.run.folder import open_run, read_config
 from vae_fn.run.listing import list_run
 from vae_fn.run.metrics import with_nonfinite
@@ -42,7 +42,7 @@ class EvaluateConfig:
         if self.draws is not None and not 1 <= self.draws <= most:
             raise ConfigError(f"draws must be positive and at most {most}, not {self.draws}")
         if self.key is not None:
-            check_key(self.key)
+            check_seed(self.key)
         check_json(self.json, self.run)
 
 

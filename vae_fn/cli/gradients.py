@@ -14,7 +14,7 @@ from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 from vae_fn.cli.output import check_file, check_json
 from vae_fn.cli.parse import UsageError, did_you_mean, parse, value_of
 from vae_fn.errors import UserError
-from vae_fn.run.checks import LARGEST, ConfigError, check_key
+from vae_fn.run.checks import LARGEST, ConfigError, check_seed
 from vae_fn.run.folder import open_run, read_config
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class GradientsOptions:
         for name in ("draws", "data", "batch_size"):
             if not 1 <= getattr(self, name) <= 2**40:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
-        check_key(self.key)
+        check_seed(self.key)
         if self.along and self.checkpoint != "newest":
             raise ConfigError("along takes all checkpoints: leave out --checkpoint")
         if self.run is None and (self.along or self.checkpoint != "newest"):
@@ -136,7 +136,7 @@ def _parse(args: Sequence[str]) -> Any:
     if value_of("--run", args) is not None:
         raise UsageError("a run and a published problem exclude each other: leave out --problem or --run.")
     options = parse(_with_problem(problem), args, PROG, description=f"{SUMMARY}\n\n{name}: {inspect.getdoc(problem)}")
-    check_key(getattr(options.of_problem, "key", 0), "--problem-key")
+    check_seed(getattr(options.of_problem, "key", 0), "--problem-key")
     return options
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import DataRow, TableFormat, tabulate
 
-from vae_fn.viz.gradient_rows import BEYOND, Rows, biased, with_noise
+from vae_fn.viz.gradient_rows import BEYOND, Rows, biased, with_noise, work
 
 NARROW = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
 """Columns with one space between them."""
@@ -39,12 +39,6 @@ target: whether exact is the ELBO's or the K-sample bound's. variance: of a mini
 coordinates; exact: of its noise, by integration; split: into per cent of noise/batch. f+df: evaluations of f and of its
 derivative. x ms: the noise's variance times the time, 1 for the best: one of 2 takes twice the time to as little noise,
 and - has none; x f: times evaluations instead."""
-
-
-def work(row: Mapping[str, Any], by: str = "milliseconds") -> float:
-    """The variance of the noise, times the milliseconds or the evaluations that a gradient takes; inf of no number."""
-    cost = row["milliseconds"] if by == "milliseconds" else row["forward"] + row["backward"]
-    return math.inf if row["variance_noise"] is None else row["variance_noise"] * cost
 
 
 def groups(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from vae_fn.run.checks import ConfigError, check_key
+from vae_fn.run.checks import ConfigError, check_seed
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.folder import open_run, read_config
 from vae_fn.words import counted
@@ -40,7 +40,7 @@ class ModelOptions:
     """Print nothing but errors."""
 
     def __post_init__(self) -> None:
-        check_key(self.key)
+        check_seed(self.key)
 
     def settings(self) -> TrainConfig:
         """The settings of the run, on the device asked for.

@@ -13,9 +13,10 @@ from tyro.conf import OmitArgPrefixes, arg
 
 from vae_fn.cli.output import check_json, write_json
 from vae_fn.cli.parse import UsageError, parse_preset
-from vae_fn.run.checks import LARGEST, ConfigError, check_key, check_number
+from vae_fn.run.checks import LARGEST, ConfigError, check_number, check_seed
 from vae_fn.run.config import PRESET_HELP, PRESETS, TrainConfig
 from vae_fn.run.estimators import TRAITS
+from vae_fn.run.members import listed
 from vae_fn.words import counted
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class RaceOptions:
         for rate in self.numbers("rates", float):
             check_number("learning_rate", rate, "rates")
         for key in self.numbers("keys", int):
-            check_key(key, "keys")
+            check_seed(key, "keys")
         check_json(self.json, None)
 
     def entrants(self) -> list[tuple[str, int]]:
@@ -111,14 +112,7 @@ class RaceOptions:
         Raises:
             ConfigError: there is none, or a part is no number.
         """
-        parts = [part.strip() for part in getattr(self, option).split(",") if part.strip()]
-        try:
-            values = sorted({kind(part) for part in parts})
-        except ValueError:
-            values = []
-        if not values:
-            raise ConfigError(f"{option} are numbers with commas between, not {getattr(self, option)!r}")
-        return values
+        return sorted(set(listed(option, getattr(self, option), kind)))
 
 
 def main(args: Sequence[str]) -> None:

@@ -35,7 +35,8 @@ TALL = 24
 """The rows from which on the columns of tiles are full enough where the second factor lies transposed."""
 
 THINNEST, SMALL = 8, 100_000
-"""Large thin products leave tiles empty; small ones of any form are done sooner than torch has been asked."""
+"""Large thin products leave tiles empty; small ones of any form are done sooner, by one thread, than
+torch has been asked; `tiles.cpp` knows the same number."""
 
 
 class Tiled(Route):

@@ -28,9 +28,9 @@ def evaluate_bound(
         TypeError, ValueError: as `check_evaluation`; no examples, no samples, or grey targets, whose weights mean
             nothing.
     """
+    check_count("samples", samples, 0)
     if len(images) < 1 or samples < 1:
         raise ValueError(f"a bound needs examples and samples, got {len(images)} examples and {samples} samples")
-    check_count("samples", samples)
     check_evaluation(vae, params, images, binarisation)
     if not binarisation.binary:
         raise ValueError("grey pixels under a Bernoulli have no likelihood to weigh samples by: use DYNAMIC or FIXED")

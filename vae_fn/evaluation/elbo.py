@@ -59,9 +59,9 @@ def evaluate_elbo(
     Raises:
         TypeError, ValueError: as `check_evaluation`; no examples, no draws, or none in a chunk.
     """
+    check_count("draws", draws, 0)
     if len(images) < 1 or draws < 1:
         raise ValueError(f"an evaluation needs examples and draws, got {len(images)} examples and {draws} draws")
-    check_count("draws", draws)
     check_count("chunk", chunk)
     check_evaluation(vae, params, images, binarisation)
     noise_keys, target_keys = (random.split(k, len(images)) for k in random.split(key, 2))

@@ -40,7 +40,7 @@ def plain_cost(name: str, problem: Problem, q: Params) -> Posed:
     return Posed(name, lambda data: problem, None, {"q": q}, "the ELBO")
 
 
-def described(name: str, options: Any) -> str:
+def titled(name: str, options: Any) -> str:
     """A problem's name with the values of its dataclass of options, as `rainforth(dim=20, perturbation=0.01)`."""
     values = {field.name: getattr(options, field.name) for field in fields(options)}
     written = (

@@ -18,10 +18,6 @@ class ImpureModuleError(ValueError):
     """A module changes state, draws random numbers, or does not take the input that it is given."""
 
 
-class UnfitModuleError(ImpureModuleError):
-    """A module does not take the input that it is given, or gives no tensor with the batch in front."""
-
-
 def refuse_impure(template: nn.Module, buffers: dict[str, Tensor], input_shape: Shape, called: str) -> None:
     """Inspect a meta-device template, then run it once on shapes alone and watch what it does.
 
@@ -70,7 +66,7 @@ def _watch(template: nn.Module, input_shape: Shape, called: str) -> None:
         with torch.no_grad(), _NoRandomness(running):
             output = template(torch.empty(_BATCH, *input_shape, device="meta"))
     except (RuntimeError, NotImplementedError, TypeError, IndexError, AssertionError) as error:
-        raise UnfitModuleError(
+        raise ImpureModuleError(
             f"{called} cannot be run on a batch of inputs of shape {input_shape}: at {running[-1]}: {error}"
         ) from error
     finally:
@@ -88,12 +84,12 @@ _BATCH = 2
 
 def _check_output(called: str, output: Any, input_shape: Shape) -> None:
     if not isinstance(output, Tensor):
-        raise UnfitModuleError(
+        raise ImpureModuleError(
             f"{called} gives {described(output)}: let it give one tensor of raw outputs, as torch.cat of the parts of "
             "a tuple, which its head splits"
         )
     if output.shape[:1] != (_BATCH,):
-        raise UnfitModuleError(
+        raise ImpureModuleError(
             f"{called} maps {_BATCH} inputs of shape {input_shape} to {tuple(output.shape)}: let it give "
             f"({_BATCH}, ...), one row for each input"
         )

@@ -43,7 +43,7 @@ def check_name(name: str) -> None:
         )
 
 
-def check_key(key: int, called: str = "key") -> None:
+def check_seed(key: int, called: str = "key") -> None:
     """Check a seed, which refusals call so.
 
     Raises:

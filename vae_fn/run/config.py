@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import tomli_w
 from tyro.conf import Suppress
 
-from vae_fn.run.checks import ConfigError, check_combinations, check_key, check_latents, check_places, check_ranges
+from vae_fn.run.checks import ConfigError, check_combinations, check_latents, check_places, check_ranges, check_seed
 from vae_fn.run.estimators import Estimator
 
 Preset = Literal["tutorial", "quick", "bernoulli-200", "bernoulli-2x200", "categorical-20x10"]
@@ -108,7 +108,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if isinstance(self.key, int):
-            check_key(self.key)
+            check_seed(self.key)
         for name, kind in field_types(TrainConfig).items():
             object.__setattr__(self, name, _typed(name, kind, getattr(self, name)))
         if self.data and self.data not in DATA_NAMES:

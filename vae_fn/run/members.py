@@ -4,12 +4,14 @@ import itertools
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from vae_fn.run.checks import ConfigError, check_number
 from vae_fn.run.config import TrainConfig
+
+N = TypeVar("N", int, float)
 
 MOST_KEYS = 1000
 """How many keys an ensemble has at most."""
@@ -32,19 +34,28 @@ class Varied(NamedTuple):
     learning_rates: tuple[float, ...] = ()
 
 
+def listed(option: str, text: str, kind: Callable[[str], N]) -> tuple[N, ...]:
+    """The numbers that an option lists with commas between, in their order.
+
+    Raises:
+        ConfigError: There is none, or a part is no number.
+    """
+    try:
+        values = tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        values = ()
+    if not values:
+        raise ConfigError(f"{option} are numbers with commas between, not {text!r}")
+    return values
+
+
 def numbers(option: str, text: str) -> tuple[float, ...]:
     """The numbers of an option of several values of a setting, in their order.
 
     Raises:
         ConfigError: There is none, a part is no number, or a number is out of range or there twice.
     """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    try:
-        values = tuple(float(part) for part in parts)
-    except ValueError:
-        values = ()
-    if not values:
-        raise ConfigError(f"{option} are numbers with commas between, not {text!r}")
+    values = listed(option, text, float)
     for value in values:
         check_number(option.removesuffix("s"), value, option)
     number, times = Counter(values).most_common(1)[0]

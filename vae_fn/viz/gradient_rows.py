@@ -1,5 +1,6 @@
 """Rows of `vae-fn gradients`, and what of them counts as noise and as bias, in tables and figures alike."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,3 +30,9 @@ def biased(row: Mapping[str, Any]) -> bool:
     """Whether a bias is beyond what noise alone gives, and beyond the rounding of float32."""
     seen = row["bias"] is not None and row["bias"] > BEYOND * row["bias_se"]
     return seen and (row["relative_bias"] is None or row["relative_bias"] > NEGLIGIBLE)
+
+
+def work(row: Mapping[str, Any], by: str = "milliseconds") -> float:
+    """The variance of the noise, times the milliseconds or the evaluations that a gradient takes; inf of no number."""
+    cost = row["milliseconds"] if by == "milliseconds" else row["forward"] + row["backward"]
+    return math.inf if row["variance_noise"] is None else row["variance_noise"] * cost

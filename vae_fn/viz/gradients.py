@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vae_fn.viz.gradient_rows import BEYOND, Rows, biased, with_noise
+from vae_fn.viz.gradient_rows import BEYOND, Rows, biased, with_noise, work
 from vae_fn.viz.style import BLUE, OKABE_ITO, YELLOW, frame, logarithmic, new_figure, styled
 
 SIGNAL = 2
@@ -69,14 +69,14 @@ def work_normalised_variance(rows: Rows) -> Figure:
         heights=[0.5 + 0.17 * count for count in counts],
     )
     for group, axes in panels.items():
-        own = sorted((row for row in shown if row["group"] == group), key=_work)
+        own = sorted((row for row in shown if row["group"] == group), key=work)
         names = [row["estimator"] + (f", K = {row['samples']}" if several else "") for row in own]
         faces = ["none" if row["unbiased_for"].startswith("nothing") else BLUE for row in own]
-        work = [_work(row) for row in own]
-        axes.scatter(work, range(len(own)), s=22, facecolors=faces, edgecolors=BLUE, zorder=3)
+        works = [work(row) for row in own]
+        axes.scatter(works, range(len(own)), s=22, facecolors=faces, edgecolors=BLUE, zorder=3)
         axes.set_yticks(range(len(own)), names, fontsize=7)
         axes.set_ylim(len(own) - 0.4, -0.6)
-        axes.set_xlim(frame(work))
+        axes.set_xlim(frame(works))
         logarithmic(axes, "x")
         axes.set_title(group)
     if panels:
@@ -192,10 +192,6 @@ def _size(number: int) -> float:
 
 def _is(row: Mapping[str, Any], group: str, name: str) -> bool:
     return row["group"] == group and row["estimator"] == name
-
-
-def _work(row: Mapping[str, Any]) -> float:
-    return row["variance_noise"] * row["milliseconds"]
 
 
 def _height(row: Mapping[str, Any]) -> float:

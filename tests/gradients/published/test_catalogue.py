@@ -10,7 +10,7 @@ import tyro
 
 from vae_fn import random, tree
 from vae_fn.gradients.estimators import pathwise, rloo
-from vae_fn.gradients.posed import described
+from vae_fn.gradients.posed import titled
 from vae_fn.gradients.published import PROBLEMS, LinearVAE, Rainforth
 
 NAMES = (
@@ -53,7 +53,7 @@ def estimate(posed, dtype=torch.float64):
 @pytest.mark.parametrize("name", MADE)
 def test_a_problem_is_named_and_finite(name):
     posed = PROBLEMS[name].options().make()
-    assert posed.name == described(name, PROBLEMS[name].options())
+    assert posed.name == titled(name, PROBLEMS[name].options())
     assert posed.target in ("the ELBO", "the K-sample bound")
     for dtype in (torch.float64, torch.float32):
         run, params = estimate(posed, dtype)
@@ -83,8 +83,8 @@ def test_a_compiled_estimate_is_the_eager_one(name, fresh_compiler):
 
 
 def test_names_tell_options():
-    assert described("rainforth", Rainforth(dim=3, perturbation=0.5)).startswith("rainforth(dim=3, count=1024, ")
-    assert "perturbation=0.5" in described("rainforth", Rainforth(perturbation=0.5))
+    assert titled("rainforth", Rainforth(dim=3, perturbation=0.5)).startswith("rainforth(dim=3, count=1024, ")
+    assert "perturbation=0.5" in titled("rainforth", Rainforth(perturbation=0.5))
     assert Rainforth(key=1).make().name != Rainforth(key=2).make().name
 
 

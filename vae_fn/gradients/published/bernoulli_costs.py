@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from vae_fn.distributions import Bernoulli
-from vae_fn.gradients.posed import Posed, described, plain_cost
+from vae_fn.gradients.posed import Posed, plain_cost, titled
 from vae_fn.gradients.problem import Problem
 
 
@@ -27,7 +27,7 @@ class OneBernoulli:
     def make(self) -> Posed:
         """The problem; its parameter is q's `logits`, `(1,)`."""
         logits = torch.tensor([self.logit], dtype=torch.float64)
-        return plain_cost(described("one-bernoulli", self), squared_error([self.t]), {"logits": logits})
+        return plain_cost(titled("one-bernoulli", self), squared_error([self.t]), {"logits": logits})
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ThreeBernoullis:
         """The problem; its parameters are q's `logits`, `(1,)` shared or `(3,)` separate."""
         targets, width = {"shared": ([0.6, 0.51, 0.48], 1), "separate": ([0.2, 0.55, 0.9], 3)}[self.form]
         logits = torch.full((width,), self.logit, dtype=torch.float64)
-        return plain_cost(described("three-bernoullis", self), squared_error(targets), {"logits": logits})
+        return plain_cost(titled("three-bernoullis", self), squared_error(targets), {"logits": logits})
 
 
 def squared_error(targets: Sequence[float]) -> Problem:

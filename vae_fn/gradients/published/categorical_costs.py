@@ -8,7 +8,7 @@ import torch
 from vae_fn import random
 from vae_fn.distributions import Categorical
 from vae_fn.errors import UserError
-from vae_fn.gradients.posed import Posed, described, plain_cost
+from vae_fn.gradients.posed import Posed, plain_cost, titled
 from vae_fn.gradients.problem import Problem
 
 POWERS = {"linear": 1, "quadratic": 2, "cubic": 3}
@@ -43,4 +43,4 @@ class CategoricalCosts:
             f=lambda params, z: ((z * scores.to(z)).sum(-1) ** POWERS[self.cost]).sum(-1),
         )
         logits = random.normal(random.key(self.key), (1, self.classes), torch.float64)
-        return plain_cost(described("categorical-costs", self), problem, {"logits": logits})
+        return plain_cost(titled("categorical-costs", self), problem, {"logits": logits})

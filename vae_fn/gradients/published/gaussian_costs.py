@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vae_fn.distributions import Normal
 from vae_fn.errors import UserError
-from vae_fn.gradients.posed import Posed, described, plain_cost
+from vae_fn.gradients.posed import Posed, plain_cost, titled
 from vae_fn.gradients.problem import Problem
 
 COSTS: Mapping[str, Callable[[Tensor, float], Tensor]] = {
@@ -50,4 +50,4 @@ class GaussianCosts:
             f=lambda params, z: cost(z, self.k).sum(-1),
         )
         params = {name: torch.tensor([getattr(self, name)], dtype=torch.float64) for name in ("loc", "scale")}
-        return plain_cost(described("gaussian-costs", self), problem, params)
+        return plain_cost(titled("gaussian-costs", self), problem, params)

@@ -13,7 +13,7 @@ from vae_fn.data import load_mnist, scale
 from vae_fn.distributions import Normal
 from vae_fn.errors import UserError
 from vae_fn.gradients.oracles.closed_form import probabilistic_pca
-from vae_fn.gradients.posed import Posed, described
+from vae_fn.gradients.posed import Posed, titled
 from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.published.perturbation import perturb
 from vae_fn.models.initial import uniform_fan_in
@@ -73,7 +73,7 @@ class LinearVAE:
         if self.at == "initial":
             params = initial(params, initial_key)
         params = perturb(params, self.perturbation, perturbation_key)
-        return Posed(described("linear-vae", self), pose, data, params, "the ELBO")
+        return Posed(titled("linear-vae", self), pose, data, params, "the ELBO")
 
 
 def pose(x: Float[Tensor, "*b d"]) -> Problem:

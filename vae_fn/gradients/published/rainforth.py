@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from vae_fn import random
 from vae_fn.distributions import Normal
 from vae_fn.errors import UserError
-from vae_fn.gradients.posed import Posed, described
+from vae_fn.gradients.posed import Posed, titled
 from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.published.perturbation import perturb
 from vae_fn.types import Key, Params
@@ -56,7 +56,7 @@ class Rainforth:
                 beta=1.0,
             )
 
-        return Posed(described("rainforth", self), pose, data, params, "the K-sample bound")
+        return Posed(titled("rainforth", self), pose, data, params, "the K-sample bound")
 
 
 def draw_data(count: int, dim: int, key: Key) -> Float[Tensor, "n d"]:
