@@ -85,7 +85,7 @@ def derivatives(log_prob: Objective, logits: Tensor, bit: float) -> list[Tensor]
     return [torch.vmap(fn)(logits) for fn in (at, torch.func.grad(at), torch.func.grad(torch.func.grad(at)))]
 
 
-def check_derivatives(log_prob: Objective, rtol: float) -> None:
+def check_derivatives(log_prob: Objective, rtol: float, derivatives: Callable[..., list[Tensor]] = derivatives) -> None:
     """In float32 against log sigma(l), 1 - sigma(l) and -sigma(l) sigma(-l) in float64, and the same at -l for a 0."""
     logits = RAW[RAW.abs() <= 80].float()
     wide = logits.double()
@@ -100,6 +100,19 @@ def check_derivatives(log_prob: Objective, rtol: float) -> None:
 def test_bernoulli_log_prob_is_right_to_the_second_derivative() -> None:
     """Also at logits of 0, where its two branches meet."""
     check_derivatives(lambda logits, bit: Bernoulli(logits).log_prob(bit), 2e-6)
+
+
+def test_compiled_bernoulli_log_prob_is_right_to_the_second_derivative(fresh_compiler: None) -> None:
+    """A compiler that took 1 + z - 1 for z, or an artanh that is not exact near 0, would lose small z."""
+    compiled = torch.compile(derivatives, fullgraph=True)
+    check_derivatives(lambda logits, bit: Bernoulli(logits).log_prob(bit), 2e-6, compiled)
+    with pytest.raises(AssertionError):
+        check_derivatives(by_artanh, 2e-6, compiled)
+
+
+def by_artanh(logits: Tensor, bit: Tensor) -> Tensor:
+    z = torch.exp(-logits.abs())
+    return (torch.where(logits < 0, bit, bit - 1) * logits - 2 * torch.atanh(z / (2 + z))).sum(-1)
 
 
 def test_forms_with_other_derivatives_are_rejected() -> None:
