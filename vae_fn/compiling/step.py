@@ -10,6 +10,7 @@ from vae_fn import tree
 from vae_fn.compiling.again import Backend
 from vae_fn.compiling.gemm import Gemm
 from vae_fn.compiling.pure import check_function, compile_pure
+from vae_fn.types import Tree
 
 
 def compile_step(
@@ -46,19 +47,28 @@ def _overwriting(step: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
 
     def overwrite(state: Any, *inputs: Any) -> Any:
         new, info = step(state, *inputs)
-        given = tree.flat_names(new)  # by name, as a dictionary may come back in another order
-        for name, old in tree.flat_names(state).items():
-            value = given.get(name, old)  # where a name is missing, copying below says so
-            if old.shape != value.shape or old.dtype != value.dtype:
-                raise ValueError(
-                    f"the step makes {name} {value.dtype} of shape {tuple(value.shape)}, and it was {old.dtype} of "
-                    f"shape {tuple(old.shape)}: keep both, or compile with donate=False"
-                )
+        if any(tree.leaves(tree.map(_differ, state, new))):
+            raise ValueError(_difference(state, new))
         told = tree.map(computed, info)  # a leaf of the state that is told as well must not follow it
         tree.map(lambda old, value: old.copy_(value), state, tree.map(computed, new))
         return told
 
     return overwrite
+
+
+def _differ(old: Tensor, value: Tensor) -> bool:
+    return old.shape != value.shape or old.dtype != value.dtype
+
+
+def _difference(state: Tree, new: Tree) -> str:
+    """Which leaf of the new state does not fit into the old one's place; names take Dynamo long, and are asked here."""
+    given = tree.flat_names(new)  # by name, as a dictionary may come back in another order
+    name, old = next((name, old) for name, old in tree.flat_names(state).items() if _differ(old, given[name]))
+    value = given[name]
+    return (
+        f"the step makes {name} {value.dtype} of shape {tuple(value.shape)}, and it was {old.dtype} of "
+        f"shape {tuple(old.shape)}: keep both, or compile with donate=False"
+    )
 
 
 def computed(value: Tensor) -> Tensor:
