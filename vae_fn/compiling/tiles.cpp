@@ -14,25 +14,19 @@
 
 #include "lanes.h"
 #include "numbers.h"
+#include "panels.h"
 #include "tiles.h"
 
 namespace {
 
-constexpr long HALF = 16, WIDTH = 2 * HALF, ROWS = 8;  // of a tile
-constexpr long DEPTH = 1024;                           // of a panel, in words
-constexpr long BLOCK = 256;                            // words whose terms are summed up in registers
-constexpr long NARROW = 2 * WIDTH;                     // columns of the panels that a thread has for itself
-constexpr long ROOM = 1 << 18;                         // words in the panels of one pass: 1 MB, as a core's L2
-constexpr long ALONE = 100'000;                        // multiplications below which one thread is done before two met
+constexpr long ROWS = 8;            // of a tile, which is as wide as a panel
+constexpr long DEPTH = 1024;        // of a panel, in words
+constexpr long BLOCK = 256;         // words whose terms are summed up in registers
+constexpr long NARROW = 2 * WIDTH;  // columns of the panels that a thread has for itself
+constexpr long ROOM = 1 << 18;      // words in the panels of one pass: 1 MB, as a core's L2
+constexpr long ALONE = 100'000;     // multiplications below which one thread is done before two met
 
 using Sums = __m512[ROWS][2];
-
-template <class T>
-struct Matrix {
-  const typename T::Number* data;
-  long down, right;  // strides
-  const typename T::Number* at(long row, long column) const { return data + row * down + column * right; }
-};
 
 constexpr std::align_val_t PAGE{4096};
 
@@ -45,34 +39,17 @@ float* room() {
   return floats.get();
 }
 
-// 16 columns of b, side by side: depth x 16 of a panel's depth x 32. What lies outside is zero.
-template <class T>
-void pack(const Matrix<T>& b, long depth, long columns, float* panel) {
-  if (b.right == 1) {
-    const __mmask16 mask = first(columns);
-    for (long k = 0; k < depth; ++k) _mm512_store_ps(panel + k * WIDTH, T::words(b.at(k * T::TERMS, 0), b.down, mask));
-    return;
-  }
-  for (long k = 0; k < depth; k += 16) {
-    __m512 rows[16];
-    const __mmask16 mask = first(depth - k);
-    for (long j = 0; j < 16; ++j)
-      rows[j] = j < columns ? _mm512_maskz_loadu_ps(mask, b.at(k * T::TERMS, j)) : _mm512_setzero_ps();
-    transpose(rows);
-    for (long i = 0; i < std::min(16l, depth - k); ++i) _mm512_store_ps(panel + (k + i) * WIDTH, rows[i]);
-  }
-}
-
 // The sums of a tile of R rows: word (r, k) of the other factor lies `r * down_bytes` bytes and `k * RIGHT` words from a. They
 // are formed block by block, as a long sum in one register rounds more.
-template <class T, int R, long RIGHT>
-void multiply(const Word* a, long down_bytes, long depth, const float* panel, Sums& sums) {
+template <class T, int R, long RIGHT, class Columns>
+void multiply(const Word* a, long down_bytes, long depth, Columns columns, Sums& sums) {
   for (long done = 0; done < depth; done += BLOCK) {
     __m512 held[R][2];
     for (int r = 0; r < R; ++r) held[r][0] = held[r][1] = _mm512_setzero_ps();
     const long end = std::min(depth, done + BLOCK);
-    for (long k = done; k < end; ++k, a += RIGHT, panel += WIDTH) {
-      const __m512 left = _mm512_load_ps(panel), right = _mm512_load_ps(panel + HALF);
+    for (long k = done; k < end; ++k, a += RIGHT) {
+      __m512 left, right;
+      columns.next(left, right);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         const __m512 factor = _mm512_set1_ps(*(const Word*)((const char*)a + r * down_bytes));
@@ -87,7 +64,7 @@ void multiply(const Word* a, long down_bytes, long depth, const float* panel, Su
 
 template <class T, long RIGHT, int R = ROWS>
 void multiply(long rows, const Word* a, long down_bytes, long depth, const float* panel, Sums& sums) {
-  if (rows == R) return multiply<T, R, RIGHT>(a, down_bytes, depth, panel, sums);
+  if (rows == R) return multiply<T, R, RIGHT>(a, down_bytes, depth, Packed{panel}, sums);
   if constexpr (R > 1) multiply<T, RIGHT, R - 1>(rows, a, down_bytes, depth, panel, sums);
 }
 
@@ -145,16 +122,18 @@ void meet(long team) {
   }
 }
 
-// What one of a team does of c = a b, with `rows` rows and `columns` columns: copy some panels and compute some rows.
+// What one of a team does of c = a b, with `rows` rows and `columns` columns: copy some panels and compute some rows. Who
+// is alone with a weight whose columns lie side by side copies it in passing, while the first tile is multiplied.
 template <class T>
 void share(long rows, long columns, long depth, const Matrix<T>& a, const Matrix<T>& b, const Result<T>& c, float* panels,
            long most, long team, long me) {
   alignas(64) float copied[DEPTH * ROWS];
+  const bool in_passing = team == 1 && a.right == 1 && a.down != 1 && b.right == 1 && rows >= ROWS;
   for (long k = 0; k < depth; k += DEPTH) {
     const long deep = std::min(DEPTH, depth - k);
     for (long j = 0; j < columns; j += most) {
       const long wide = std::min(most, columns - j), halves = (wide + WIDTH - 1) / WIDTH * 2;
-      for (long h = halves * me / team; h < halves * (me + 1) / team; ++h) {
+      for (long h = in_passing ? halves : halves * me / team; h < halves * (me + 1) / team; ++h) {
         float* half = panels + h / 2 * deep * WIDTH + h % 2 * HALF;
         pack<T>({b.at(k * T::TERMS, j + h * HALF), b.down, b.right}, deep, wide - h * HALF, half);
       }
@@ -170,6 +149,9 @@ void share(long rows, long columns, long depth, const Matrix<T>& a, const Matrix
           Sums sums;
           if (a.down == 1)
             multiply<T, ROWS>(tall, copied, sizeof *copied, deep, panels + p * deep, sums);
+          else if (in_passing && i == 0)
+            multiply<T, ROWS, 1>((const Word*)from, a.down * sizeof *from, deep,
+                                 Unpacked<T>({b.at(k * T::TERMS, j + p), b.down, 1}, wide - p, panels + p * deep), sums);
           else
             multiply<T, 1>(tall, (const Word*)from, a.down * sizeof *from, deep, panels + p * deep, sums);
           c.store(i, j + p, tall, wide - p, k > 0, sums);

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vae_fn.compiling.processor import has_avx_512_bf16
 
-NAMES = ("tiles.cpp", "binding.cpp", "lanes.h", "numbers.h", "tiles.h")
+NAMES = ("tiles.cpp", "binding.cpp", "lanes.h", "numbers.h", "panels.h", "tiles.h")
 SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
 
 FLAGS = ("-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-fopenmp", "-std=c++17", "-mavx512f", "-mavx512vl", "-mfma")
