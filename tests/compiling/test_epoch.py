@@ -78,10 +78,12 @@ def test_stretches_begin_where_the_state_stands_and_end_with_its_epoch():
             advance(state, step, count)
 
 
-def test_shared_memory_is_refused():
+def test_shared_memory_is_refused_by_name():
     both = torch.ones(2, 3)
-    with pytest.raises(ValueError, match="share memory"):
+    with pytest.raises(ValueError, match="^state/1 and inputs/0 share memory: pass copies, as tree.clone"):
         compile_epoch(counting)((torch.tensor(0), both[0]), 1, both[1])
+    with pytest.raises(ValueError, match="^inputs/1/init and inputs/1/order share memory"):
+        compile_epoch(counting)(start(), 1, torch.ones(3), streams())
 
 
 def test_only_a_donated_state_is_consumed(fresh_compiler):

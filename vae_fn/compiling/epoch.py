@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
 from functools import partial
+from itertools import combinations
 from types import FunctionType, NoneType
 from typing import Any
 
@@ -70,7 +71,7 @@ def compile_epoch(
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         check_count("count", count)
-        form = _form((state, inputs))
+        form = _form(state, inputs)
         if form not in programs:
             programs[form] = program(state, inputs)
         return programs[form](state if donate else tree.clone(state), count, *inputs)
@@ -120,14 +121,22 @@ def _surroundings(guards: Sequence[Any]) -> list[bool]:
     return [not guard.name for guard in guards]
 
 
-def _form(arguments: Tree) -> Hashable:
+def _form(state: Tree, inputs: tuple[Any, ...]) -> Hashable:
     """All that a program depends on besides the values of tensors."""
-    leaves, structure = pytree.tree_flatten(arguments)
+    leaves, structure = pytree.tree_flatten((state, inputs))
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     storages = [leaf.untyped_storage().data_ptr() for leaf in tensors if leaf.numel()]
     if len(set(storages)) < len(storages):  # a program made for arguments that share memory is none for others
-        raise ValueError("two tensors of the state and the inputs share memory: pass copies (tree.clone)")
+        raise ValueError(f"{_sharing(state, inputs)} share memory: pass copies, as tree.clone makes them")
     return structure, tuple(map(_traits, leaves))
+
+
+def _sharing(state: Tree, inputs: tuple[Any, ...]) -> str:
+    """The names of the first two tensors that lie in the same memory."""
+    leaves = tree.flat_names({"state": state, "inputs": inputs}).items()
+    tensors = {name: leaf for name, leaf in leaves if isinstance(leaf, Tensor) and leaf.numel()}
+    places = {name: leaf.untyped_storage().data_ptr() for name, leaf in tensors.items()}
+    return next(f"{one} and {other}" for one, other in combinations(places, 2) if places[one] == places[other])
 
 
 def _traits(leaf: Any) -> Hashable:
