@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from vae_fn.compiling import compile_pure, compile_step, default_gemm, gemm, has_tiles, processor
+from vae_fn.compiling import compile_epoch, compile_pure, compile_step, default_gemm, gemm, has_tiles, processor
 
 LARGE, SMALL = (128, 256, 512), (16, 16, 16)
 
@@ -160,8 +160,12 @@ def test_an_unknown_way_is_refused(fresh_compiler):
     for backend in ("inductor", "eager"):
         with pytest.raises(ValueError, match="use one of tiled, onednn, torch"):
             compile_step(lambda state: (state, state), gemm="mkl", backend=backend)
+        with pytest.raises(ValueError, match="use one of tiled, onednn, torch"):
+            compile_epoch(lambda state: (state, state), gemm="mkl", backend=backend)
     with pytest.raises(ValueError, match="a choice of Inductor's"):
         compile_pure(torch.sin, gemm="onednn", backend="eager")
+    with pytest.raises(ValueError, match="a choice of Inductor's"):
+        compile_epoch(lambda state: (state, state), gemm="onednn", backend="eager")
 
 
 def test_without_the_private_interfaces_the_plain_path_is_taken_with_one_warning(monkeypatch):

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from vae_fn import tree
 from vae_fn.compiling import replaying
 from vae_fn.compiling.again import Backend, Watched
-from vae_fn.compiling.gemm import Gemm
+from vae_fn.compiling.gemm import Gemm, check_gemm
 from vae_fn.compiling.pure import check_function
 from vae_fn.compiling.step import compile_step
 from vae_fn.errors import check_count
@@ -58,8 +58,13 @@ def compile_epoch(
         A function of a state, the number of steps and the inputs. Every leaf of `infos` has the steps in front. It
         raises a `ValueError` if the number is not positive, two tensors share memory, or an argument is neither a
         tensor nor a plain value or function; and a `replaying.CaptureError` if the step cannot be captured.
+
+    Raises:
+        TypeError: what is to be compiled is no function.
+        ValueError: `gemm` is unknown, or asked of a backend that is not Inductor.
     """
     check_function(step)
+    check_gemm(gemm, backend == "inductor")
     edge = partial(compile_step, gemm=gemm, options={"guard_filter_fn": _surroundings})
     programs: dict[Hashable, Step] = {}
 

@@ -31,14 +31,24 @@ def default_gemm() -> Gemm:
     return "torch" if fastest == "tiled" and not processor.has_avx_512() else fastest
 
 
-def gemm_options(gemm: Gemm | None) -> dict[str, Any]:
-    """The options of `torch.compile` that send products through `gemm`; None is `default_gemm()`.
+def check_gemm(gemm: Any, inductor: bool) -> None:
+    """Hold a choice of the code that multiplies matrices against those that there are.
+
+    Args:
+        gemm: the choice.
+        inductor: whether the backend is Inductor, the only one that leaves it.
 
     Raises:
-        ValueError: `gemm` is none of them.
+        ValueError: it is none of them, or there is none to make.
     """
     if gemm not in (*get_args(Gemm), None):
         raise ValueError(f"gemm={gemm!r} is unknown: use one of {', '.join(get_args(Gemm))}, or None for the default")
+    if gemm is not None and not inductor:
+        raise ValueError(f"gemm={gemm!r} is a choice of Inductor's: leave it out with another backend")
+
+
+def gemm_options(gemm: Gemm | None) -> dict[str, Any]:
+    """The options of `torch.compile` that send products through `gemm`; None is `default_gemm()`."""
     chosen = gemm or default_gemm()
     if chosen == "torch":
         return {}

@@ -8,7 +8,7 @@ import torch
 
 from vae_fn.compiling import ahead
 from vae_fn.compiling.again import Backend, Watched
-from vae_fn.compiling.gemm import Gemm, gemm_options
+from vae_fn.compiling.gemm import Gemm, check_gemm, gemm_options
 from vae_fn.compiling.memory import keep_freed
 from vae_fn.errors import described
 
@@ -33,10 +33,8 @@ def compile_pure(
         ValueError: `gemm` is unknown, or asked of a backend that is not Inductor.
     """
     check_function(fn)
-    chosen = gemm_options(gemm)
     inductor = (backend.backend if isinstance(backend, Watched) else backend) == "inductor"
-    if gemm is not None and not inductor:
-        raise ValueError(f"gemm={gemm!r} is a choice of Inductor's: leave it out with another backend")
+    check_gemm(gemm, inductor)
 
     def isolated(*args: Any) -> Any:
         return fn(*args)
@@ -47,7 +45,7 @@ def compile_pure(
     if inductor:
         keep_freed()
         ahead.begin()
-        own = {**_loops_are_kept(), **chosen}
+        own = {**_loops_are_kept(), **gemm_options(gemm)}
     merged = {**own, **(options or {})}  # a copy of its own, as torch takes out what it reads
     return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=merged or None)
 
