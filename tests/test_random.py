@@ -211,6 +211,7 @@ NO_KEYS = {
     "a Generator": torch.Generator(),
     r"a Tensor of torch\.int64 and shape \(3,\)": torch.arange(3),
     r"a Tensor of torch\.float32 and shape \(2,\)": torch.zeros(2),
+    r"a Tensor of torch\.int32 and shape \(2,\)": torch.zeros(2, dtype=torch.int32),
 }
 TAKES_A_KEY = {
     "streams": random.streams,
@@ -228,6 +229,13 @@ TAKES_A_KEY = {
 def test_what_is_no_key(name, found, unchecked):
     with pytest.raises(TypeError, match=rf"not {found}: make one with random\.key\(seed\), or .* streams\.init"):
         TAKES_A_KEY[name](NO_KEYS[found])
+
+
+@pytest.mark.parametrize("name", TAKES_A_KEY)
+def test_integers_of_another_generator_are_no_key(name, generator, unchecked):
+    own, other = (torch.int64, torch.uint64) if generator is philox else (torch.uint64, torch.int64)
+    with pytest.raises(TypeError, match=rf"a tensor \(\*keys, 2\) of {own}, not a Tensor of {other} and shape"):
+        TAKES_A_KEY[name](torch.ones(2, dtype=other))
 
 
 @pytest.mark.parametrize("number", [0.5, 1.0, torch.tensor(1.5)])
