@@ -1,6 +1,7 @@
 import functools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -106,6 +107,15 @@ def test_draws_are_whole_numbers(unchecked):
         evaluate(vae, vae.init(streams().init), images(2), draws=2.0)
     with pytest.raises(ValueError, match="chunk=0 is out of range"):
         evaluate(vae, vae.init(streams().init), images(2), chunk=0)
+
+
+def test_numbers_of_numpy_are_the_numbers_that_they_are(unchecked):
+    vae, pixels = small_vae(), 255 * (images(3) > 127).to(torch.uint8)
+    params, two = vae.init(streams().init), np.int64(2)
+    found = evaluate(vae, params, pixels, data.DYNAMIC, draws=two, chunk=two)
+    assert repr(found) == repr(evaluate(vae, params, pixels, data.DYNAMIC, draws=2, chunk=2))
+    bounds = [evaluate_bound(vae, params, pixels, data.DYNAMIC, random.key(0), samples=samples) for samples in (two, 2)]
+    assert bounds[0] == bounds[1]
 
 
 @pytest.mark.parametrize("prior", ["normal", "logistic"])

@@ -43,7 +43,7 @@ def evaluate_bound(
         noise = tree.map(lambda each: each.movedim(1, 0), random.draw(noise_keys, noise_like))
         return iwae(vae, params, x, noise).objective.double()
 
-    chunk = max(1, SAMPLES // samples)
+    chunk = max(1, SAMPLES // int(samples))
     cut = (part.split(chunk) for part in (images, noise_keys, target_keys))
     with torch.no_grad():
         return torch.cat([bounds(*part) for part in zip(*cut, strict=True)]).mean().item()

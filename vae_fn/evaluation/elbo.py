@@ -63,6 +63,7 @@ def evaluate_elbo(
     if len(images) < 1 or draws < 1:
         raise ValueError(f"an evaluation needs examples and draws, got {len(images)} examples and {draws} draws")
     check_count("chunk", chunk)
+    draws, chunk = int(draws), int(chunk)  # torch cuts by Python's integers alone
     check_evaluation(vae, params, images, binarisation)
     noise_keys, target_keys = (random.split(k, len(images)) for k in random.split(key, 2))
     noise_like = posterior_of_one(vae, params, images).noise_like((draws,))
