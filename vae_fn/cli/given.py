@@ -57,10 +57,10 @@ def subject_of(located: Located, kind: Kind | None, args: str | None) -> Subject
     Raises:
         UserError: it is nothing that can be verified, or not of that kind, or `args` is missing or does not fit.
     """
-    value, found = located.value, kind_of(located.value)
+    value, found = located.value, _kind_of(located.value, located)
     if found in (None, "function") and callable(value) and takes(value):
         value = _called(located)
-        found = kind_of(value)
+        found = _kind_of(value, located)
     if isinstance(value, type):
         found = None
     if found == "function" and kind == "step":
@@ -130,6 +130,12 @@ def _called(located: Located) -> Any:
         raise UserError(f"{located.target} {_said(located.value, located.value)}: give a function without arguments")
     with reported(located.target, located.file):
         return located.value()
+
+
+def _kind_of(value: Any, located: Located) -> Kind | None:
+    """Its kind; on Python 3.11 properties run where they are looked for, and may raise."""
+    with reported(located.target, located.file):
+        return kind_of(value)
 
 
 def _said(named: Any, value: Any) -> str:

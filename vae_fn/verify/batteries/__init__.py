@@ -2,21 +2,39 @@
 
 from collections.abc import Iterator
 
+from vae_fn.errors import UserError
 from vae_fn.verify.batteries.functions import of_function
 from vae_fn.verify.batteries.steps import of_step
 from vae_fn.verify.distributions.battery import distribution
 from vae_fn.verify.estimators.battery import of_estimator
+from vae_fn.verify.places import raised, users_line
 from vae_fn.verify.properties.optimizer import optimizer
 from vae_fn.verify.report import Report
 from vae_fn.verify.subjects import Subject
 from vae_fn.verify.verdict import Verdict
 
 AT_OTHER_PARAMETERS = "parameters other than these: vae_fn.verify.strategies.distributions draws others"
+AFTER = "everything after that, as it raised"
 WITHOUT_P = "the KL divergence from another distribution: none was given"
 
 
 def findings(subject: Subject) -> Iterator[Verdict | str]:
-    """What the battery that fits an object finds: verdicts as they come, and sentences about what is not covered."""
+    """What the battery that fits an object finds: verdicts as they come, and sentences about what is not covered.
+
+    Where code of the user's raises, the last verdict is `runs`, rejected with its line.
+    """
+    try:
+        yield from _of_its_kind(subject)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        if users_line(error) is None:
+            raise
+        yield Verdict("runs", subject.name, "deterministic", "rejected", f"it raised {raised(error)}")
+        yield AFTER
+
+
+def _of_its_kind(subject: Subject) -> Iterator[Verdict | str]:
     value, example, name = subject.value, subject.example, subject.name
     if subject.kind == "estimator":
         yield from of_estimator(value)

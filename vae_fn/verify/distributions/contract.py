@@ -10,7 +10,7 @@ from vae_fn import random, tree
 from vae_fn.types import Shape
 from vae_fn.verify.distributions.comparing import compare, sizes, truth
 from vae_fn.verify.distributions.subject import Subject
-from vae_fn.verify.properties.arguments import reason
+from vae_fn.verify.places import raised
 from vae_fn.verify.verdict import Verdict
 
 DRAWS = 16
@@ -32,7 +32,7 @@ def shapes(subject: Subject) -> Verdict:
         try:
             false += _wrong_draws(subject, front)
         except (RuntimeError, ValueError, IndexError) as error:
-            false.append(f"{front} draws raise {type(error).__name__}: {error}")
+            false.append(f"{front} draws raise {raised(error)}")
     return truth("shapes", subject.name, false, since=start)
 
 
@@ -87,7 +87,7 @@ def batches(subject: Subject) -> Verdict:
             mapped[name] = torch.vmap(method)(q, *arguments)
             rows = [method(*tree.map(lambda leaf, i=i: leaf[i], (q, *arguments))) for i in range(front[0])]
         except (RuntimeError, ValueError, IndexError) as error:
-            return truth("batches", subject.name, [f"{name} of a row of the batch: {reason(error)}"], since=start)
+            return truth("batches", subject.name, [f"{name} of a row of the batch: {raised(error)}"], since=start)
         alone[name] = torch.stack(rows)
         expected[name] = expected[name].expand(alone[name].shape)
     both = {"vmap": expected, "a row alone": expected}

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from vae_fn import tree
 from vae_fn.types import Tree
-from vae_fn.verify.properties.arguments import Dims, arguments, is_floating, reason
+from vae_fn.verify.places import raised
+from vae_fn.verify.properties.arguments import Dims, arguments, is_floating
 from vae_fn.verify.properties.examples import ALIKE, examples, parts_of, whole, without_batch
 from vae_fn.verify.properties.results import Comparison, judged, refused, rounding, undecided
 from vae_fn.verify.seeds import name_of
@@ -61,7 +62,7 @@ def additive(
         try:
             results = [[part for part, _ in parts_of(fn(*batch.take(index)), out_dims)] for index in split]
         except (RuntimeError, ValueError) as error:
-            return refused("additive", label, start, f"it does not take {what}: {reason(error)}")
+            return refused("additive", label, start, f"it does not take {what}: {raised(error)}")
         shares = [len(index) / batch.size if reduction == "mean" else 1.0 for index in split]
         expected, size = (_together(each, shares, reduction, dims) for each in (results, _sizes(results)))
         comparisons.append(Comparison(f"of {what}", found, expected, rounding(size)))

@@ -9,7 +9,7 @@ import torch
 from vae_fn import random, tree
 from vae_fn.training import Optimizer
 from vae_fn.types import Tree
-from vae_fn.verify.properties.arguments import reason
+from vae_fn.verify.places import raised
 from vae_fn.verify.properties.pure import pure
 from vae_fn.verify.properties.results import differing_shapes, judged, refused, stands
 from vae_fn.verify.properties.trajectories import (
@@ -105,7 +105,7 @@ def _dtypes(opt: Optimizer, name: str) -> Verdict:
                 if tree.leaves(was) and (said := differing_shapes(after, was)):
                     return refused("dtypes", name, start, f"{what} after an update: {said}")
     except (RuntimeError, TypeError) as error:
-        return refused("dtypes", name, start, f"parameters of several dtypes: {reason(error)}")
+        return refused("dtypes", name, start, f"parameters of several dtypes: {raised(error)}")
     return stands("dtypes", name, start, "parameters and state keep structure, shapes and dtypes")
 
 

@@ -11,6 +11,7 @@ from vae_fn import random, tree
 from vae_fn.compiling import compile_pure
 from vae_fn.types import Tree
 from vae_fn.verify.coordinates import as_tensors, coordinates_of, vector
+from vae_fn.verify.places import raised
 from vae_fn.verify.properties.arguments import Arguments, Dims, arguments, dims_of, is_floating, reason
 from vae_fn.verify.properties.conditioning import Reference, reference
 from vae_fn.verify.properties.results import Gap, differing_shapes, not_a_number, widest
@@ -68,7 +69,7 @@ def parity(
     try:
         references = [reference(fn, copy, label) for copy in copies]
     except RuntimeError as error:
-        return verdict("inconclusive", f"it does not run in float64, make every array an argument: {reason(error)}")
+        return verdict("inconclusive", f"it does not run in float64, make every array an argument: {raised(error)}")
     if any(is_floating(leaf) and leaf.dtype != torch.float64 for leaf in tree.leaves(references[0].value)):
         return verdict("inconclusive", "its result is not float64 where all arguments are: fix no dtype inside")
 
