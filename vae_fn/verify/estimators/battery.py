@@ -1,17 +1,14 @@
 """The checks that fit an estimator, and what they make of wrong versions of it."""
 
-import sysconfig
-import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-import vae_fn
 from vae_fn import random, tree
 from vae_fn.gradients import Estimator, Problem
 from vae_fn.types import Params, Tree
+from vae_fn.verify.estimators.contract import misshapen
 from vae_fn.verify.estimators.identities import (
     derivative,
     every_sample,
@@ -24,8 +21,8 @@ from vae_fn.verify.estimators.mutations import mutations
 from vae_fn.verify.estimators.settings import Setting, admits, attempt, battery, refusals
 from vae_fn.verify.estimators.unbiased import integrated, of_means
 from vae_fn.verify.mutations.fates import Fate, fates
+from vae_fn.verify.places import raised
 from vae_fn.verify.problems import AVERAGES
-from vae_fn.verify.properties.arguments import reason
 from vae_fn.verify.report import Report, gather
 from vae_fn.verify.seeds import key_of
 from vae_fn.verify.verdict import Verdict
@@ -34,8 +31,6 @@ Check = Callable[[Estimator], Verdict]
 
 TRIES = 4
 """Noises at which a mutant is compared with the original."""
-
-PACKAGE = Path(vae_fn.__file__).parent
 
 NOT_COVERED = (
     "more than three samples or latents at once",
@@ -59,9 +54,11 @@ def estimator(subject: Estimator) -> Report:
 
 def of_estimator(subject: Estimator) -> Iterator[Verdict | str]:
     """What `estimator` finds, as it finds it."""
-    failed = [*never_runs(subject)]
-    if failed:
+    if failed := [*never_runs(subject)]:
         yield from (*failed, "everything else, as it never runs")
+        return
+    if failed := [*misshapen(subject, battery())]:
+        yield from (*failed, "everything else: it needs the shapes")
         return
     yield from of_means(subject, battery())
     for check in identities(subject):
@@ -78,27 +75,12 @@ def never_runs(subject: Estimator) -> Iterator[Verdict]:
             try:
                 attempt(subject, setting)
             except Exception as error:
-                first = first or f"{setting.name}: {reason(error)} ({_place(error, subject)})"
+                first = first or f"{setting.name}: {raised(error, subject.rule)}"
             else:
                 return
     if first is not None:
         detail = f"it raises in every setting that its latents and samples allow, first on {first}"
         yield Verdict("runs", subject.name, "deterministic", "rejected", detail)
-
-
-def _place(error: Exception, subject: Estimator) -> str:
-    """The file and the line of the user's code that an error came through last, or else of the rule, or of all."""
-    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    rule = getattr(subject.rule, "__code__", None)
-    defined = [] if rule is None else [(rule.co_filename, rule.co_firstlineno)]
-    file, line = next((place for place in (*reversed(frames), *defined) if _is_users(Path(place[0]))), frames[-1])
-    return f"{Path(file).name}, line {line}"
-
-
-def _is_users(file: Path) -> bool:
-    """Whether it is neither installed, nor Python's, nor of this package."""
-    others = {"site-packages", "dist-packages"} & set(file.parts) or file.is_relative_to(sysconfig.get_path("stdlib"))
-    return not others and not file.is_relative_to(PACKAGE)
 
 
 def fates_of(subject: Estimator) -> Iterator[tuple[str, Fate]]:

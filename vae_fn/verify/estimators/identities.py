@@ -32,7 +32,7 @@ def per_example(estimator: Estimator, setting: Setting) -> Verdict:
         ValueError: the estimator refuses the setting.
     """
     start, known = time.perf_counter(), setting.known
-    x = torch.stack([known.x, known.x.roll(1), 1 - known.x])
+    x = setting.batch
     problem, name = known.pose(x), f"{estimator.name} on {setting.name}"
     specs = estimator.noise_like(problem, known.params, setting.samples)
     noise = random.draw(key_of(name, known.params, "per_example"), specs, torch.float64)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from vae_fn import random, tree
 from vae_fn.gradients import Estimator
@@ -31,6 +32,12 @@ class Setting(NamedTuple):
     def name(self) -> str:
         """As in tables."""
         return f"{self.known.name}, K={self.samples}"
+
+    @property
+    def batch(self) -> Tensor:
+        """Three examples, no two alike."""
+        x = self.known.x
+        return torch.stack([x, x.roll(1), 1 - x])
 
 
 def battery() -> tuple[Setting, ...]:
@@ -141,13 +148,14 @@ def admits(estimator: Estimator, setting: Setting) -> bool:
 
 
 def attempt(estimator: Estimator, setting: Setting) -> None:
-    """One estimate.
+    """One estimate, whatever it gives.
 
     Raises:
         ValueError: the estimator refuses the setting, or fails.
     """
-    key = key_of(estimator.name, setting.known.params, "refusals")
-    estimate_of(estimator, setting)(random.draw(key, specification_of(estimator, setting), torch.float64))
+    problem, params = setting.known.problem, setting.known.params
+    noise = random.draw(key_of(estimator.name, params, "refusals"), specification_of(estimator, setting), torch.float64)
+    estimator.estimate(problem, params, noise, estimator.init(problem, params))
 
 
 def refusals(estimator: Estimator, settings: Sequence[Setting]) -> dict[str, str]:
