@@ -69,7 +69,10 @@ MISTAKES = [
         "warmup-cosine?",
     ),
     ("train quick extra", "vae-fn train: error: unexpected argument 'extra': it belongs to no option, see --help."),
-    ("train --key 3 quick", "vae-fn train: error: unexpected argument 'quick': it belongs to no option, see --help."),
+    (
+        "train --key 3 quick",
+        "vae-fn train: error: unexpected argument 'quick': a preset comes first, before all options.",
+    ),
     ("train --compile 3", "vae-fn train: error: unexpected argument '3': it belongs to no option, see --help."),
     ("train --compile=false", "vae-fn train: error: --compile is a switch and takes no value, see --help."),
     ("train --epochs 0", "vae-fn train: error: --epochs must be positive and finite, not 0"),

@@ -31,6 +31,7 @@ def parse(
     prog: str,
     default: Settings | None = None,
     description: str | None = None,
+    leading: Iterable[str] = (),
 ) -> Settings:
     """Read a dataclass from command-line arguments; `--help` prints tyro's help and exits with status 0.
 
@@ -40,6 +41,7 @@ def parse(
         prog: How the command is called, for the help.
         default: Values of options that are not given; without it, the class's own.
         description: Text at the head of the help; without it, the class's docstring.
+        leading: Presets, one of which may stand before the arguments and nowhere else.
 
     Raises:
         UserError: The arguments cannot be read, or the dataclass refuses a value.
@@ -70,7 +72,8 @@ def parse(
     for arg in unknown:
         if arg.startswith("-"):
             _check_option(arg, options)
-        raise UsageError(f"unexpected argument {arg!r}: it belongs to no option, see --help.")
+        why = "a preset comes first, before all options" if arg in leading else "it belongs to no option, see --help"
+        raise UsageError(f"unexpected argument {arg!r}: {why}.")
     return result
 
 
@@ -88,7 +91,7 @@ def parse_preset(presets: Mapping[str, Settings], args: Sequence[str], prog: str
         raise UsageError(f"unknown preset {preset!r}.{did_you_mean(preset, presets)}")
     default = presets[preset]
     usage = f"{prog} {preset if named else '[PRESET]'}"
-    return parse(type(default), args[int(named) :], usage, default, description)
+    return parse(type(default), args[int(named) :], usage, default, description, presets)
 
 
 def filled(line: str, indent: str) -> str:
