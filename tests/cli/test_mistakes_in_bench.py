@@ -25,6 +25,10 @@ from vae_fn.compiling import processor
         ("--members 1,2 --microbatch 8", "members side by side take no micro-batches: leave --members or --microbatch"),
         ("--members 2,-1", "--members are positive numbers with commas between, not '2,-1'"),
         ("mine.py:step --args mine.py:make_args --members 2", "--sample-counts and --members are sizes of a preset's"),
+        (
+            "quick --args mine.py:make_args",
+            "--args belongs to a step of your own, which comes first, as in `vae-fn bench my_file.py:step --args ",
+        ),
         ("--runs-dir x", "--runs-dir is no option of a bench: use nothing: there is no run"),
         ("--figure out.pdf", "--figure must end in .png or .svg"),
         ("--json nowhere/out.json", "--json must be a file in an existing folder"),

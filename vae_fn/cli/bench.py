@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "Time training steps: compiling, steady state, share of the machine's limit, parity."
 
+OWN = "my_file.py:step --args my_file.py:make_args"
+"""How a step of one's own is given."""
+
 
 def main(args: Sequence[str]) -> int:
     """Measure, print the tables, and write what is asked for; 1 if a row is slower than a baseline allows."""
@@ -59,10 +62,12 @@ def _parse(args: Sequence[str]) -> PresetOptions | OwnOptions:
         option = given.partition("=")[0].replace("_", "-")
         if option in INSTEAD:
             raise UsageError(f"{option} is no option of a bench: use {INSTEAD[option]}")
+        if option == "--args":
+            raise UsageError(f"--args belongs to a step of your own, which comes first, as in `{PROG} {OWN}`.")
     presets = "\n".join(f"  {name}: {text}" for name, text in PRESET_HELP.items())
-    about = f"Presets, of which the first is the default:\n{presets}\n\nOr a step of your own: {PROG} my_file.py:step"
+    about = f"Presets, of which the first is the default:\n{presets}\n\nOr a step of your own: {PROG} {OWN}"
     starts = {name: PresetOptions(preset) for name, preset in PRESETS.items()}
-    return parse_preset(starts, args, PROG, f"{SUMMARY}\n\n{about} --args my_file.py:make_args")
+    return parse_preset(starts, args, PROG, f"{SUMMARY}\n\n{about}")
 
 
 def _named(options: PresetOptions | OwnOptions) -> list[str]:
