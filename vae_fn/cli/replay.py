@@ -21,9 +21,9 @@ class ReplayConfig:
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]
     """Folder of the run, such as runs/tutorial-0."""
-    step: int | None = None
+    step: Annotated[int | None, arg(metavar="NUMBER")] = None
     """Number of the step; by default the latest that was saved."""
-    device: str | None = None
+    device: Annotated[str | None, arg(metavar="{cpu,cuda,...}")] = None
     """Where to compute: cpu, cuda, ...; by default where the run was trained."""
     json: Path | None = None
     """File to write every quantity to, as JSON."""
