@@ -96,5 +96,14 @@ def test_the_gradient_norm_is_of_training_on_a_logarithmic_axis_with_the_thresho
     assert lines(axes)["clipped to 2.5"].get_ydata() == [2.5, 2.5]
 
 
+def test_gradient_norms_are_written_as_numbers():
+    (axes,) = viz.gradient_norm([row(step, "train", grad_norm=norm) for step, norm in ((1, 1.7), (2, 6.5))], 10.0).axes
+    axes.figure.draw_without_rendering()
+    said = [label.get_text() for label in axes.get_yticklabels()]
+    assert {"2", "5", "10"} <= set(said)
+    assert not any("$" in each for each in said)
+    assert not axes.get_yticklabels(minor=True)
+
+
 def test_without_clipping_there_is_no_threshold():
     assert lines(viz.gradient_norm(rows(), 0.0).axes[0]).keys() == {"gradient norm"}

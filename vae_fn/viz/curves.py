@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vae_fn.viz.style import BLACK, BLUE, GREEN, VERMILLION, new_figure, styled
+from vae_fn.viz.style import BLACK, BLUE, GREEN, VERMILLION, logarithmic, new_figure, styled
 
 TERMS = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
 SPLITS = {
@@ -77,7 +77,7 @@ def gradient_norm(rows: Sequence[Mapping[str, Any]], clip_norm: float) -> Figure
     axes.plot(steps, norms, label="gradient norm", **_look("train", len(steps)))
     if clip_norm > 0:
         axes.axhline(clip_norm, color=BLACK, linestyle="--", label=f"clipped to {clip_norm:g}")
-    axes.set_yscale("log")
+    logarithmic(axes, "y")
     axes.set_xlim(left=0)
     axes.set_xlabel("training step")
     axes.set_ylabel("gradient norm (nats per image)")
