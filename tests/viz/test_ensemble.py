@@ -55,5 +55,13 @@ def test_the_spread_of_a_single_point_is_drawn_too():
     assert not any(isinstance(lines, LineCollection) for lines in evaluation.collections)
 
 
+@pytest.mark.parametrize(("points", "sizes"), [(2, [3.0, 3.0]), (60, [3.0, 3.0]), (61, [0.75, 3.0])])
+def test_points_are_seen_where_those_of_a_single_run_are(points, sizes):
+    member = rows([-9.0] * points) + rows([-8.0] * points, "test")
+    lines = [axes.lines[0] for axes in ensemble_curves({"": [member, member]}).axes]
+    assert [line.get_marker() for line in lines] == ["o", "o"]
+    assert [line.get_markersize() for line in lines] == sizes
+
+
 def test_nothing_to_draw_is_drawn():
     assert save_figure(ensemble_curves({"": [[], []]}))["svg"]

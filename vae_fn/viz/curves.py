@@ -111,10 +111,14 @@ def settled_limits(
     return low - margin, high + margin
 
 
+def marker_size(split: str, points: int) -> float:
+    """The size of the points of a split's line: of few each is seen, of many the line."""
+    return SIZES[0] if points <= FEW or split != "train" else SIZES[1]
+
+
 def _look(split: str, points: int) -> dict[str, Any]:
-    """How the line of a split is drawn: of few points each is seen, of many the line."""
-    few = points <= FEW or split != "train"
-    return SPLITS[split] | {"markersize": SIZES[0] if few else SIZES[1]}
+    """How the line of a split is drawn."""
+    return SPLITS[split] | {"markersize": marker_size(split, points)}
 
 
 def _mark_outside(

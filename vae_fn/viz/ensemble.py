@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vae_fn.viz.curves import series, settled_limits
+from vae_fn.viz.curves import marker_size, series, settled_limits
 from vae_fn.viz.race import COLOURS, DASHES
 from vae_fn.viz.style import new_figure, styled
 from vae_fn.words import counted
@@ -38,7 +38,7 @@ def ensemble_curves(groups: Mapping[str, Sequence[Rows]]) -> Figure:
     held_out = any(row["split"] == "validation" for rows in members for row in rows)
     panels = figure.subplots(2, sharex=True)
     for axes, split in zip(panels, ("train", "validation" if held_out else "test"), strict=True):
-        _draw(axes, {name: mean_and_spread(each, split) for name, each in groups.items()})
+        _draw(axes, split, {name: mean_and_spread(each, split) for name, each in groups.items()})
         axes.set_ylabel(f"{split} ELBO\n(nats per image)")
     panels[-1].set_xlabel("training step")
     panels[-1].set_xlim(left=0)
@@ -67,11 +67,13 @@ def mean_and_spread(
     return np.array(steps, dtype=float), mean, np.sqrt(variance)
 
 
-def _draw(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+def _draw(axes: Axes, split: str, curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
     seen = []
     for number, (name, (steps, mean, spread)) in enumerate(curves.items()):
         colour, dashes = COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
-        axes.plot(steps, mean, dashes, label=name, color=colour, marker="o" if len(steps) < 2 else None, markersize=3)
+        axes.plot(
+            steps, mean, dashes, label=name, color=colour, marker="o", markersize=marker_size(split, len(steps))
+        )
         low, high = mean - spread, mean + spread
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
         if np.isfinite(spread).sum() == 1:  # a band of one point has no area
