@@ -1,5 +1,7 @@
 """How a mistake is told."""
 
+from collections import namedtuple
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,15 @@ def test_kinds():
     check_kind("net", nn.Identity(), nn.Module, "")
     with pytest.raises(TypeError, match=r"^net must be a Module, not the class Linear: call it$"):
         check_kind("net", nn.Linear, nn.Module, "call it")
+
+
+def test_named_tuples_of_the_same_fields_are_told_how_to_become_one():
+    kind, own = (namedtuple(name, ("first", "second")) for name in ("Pair", "Own"))
+    with pytest.raises(TypeError, match=r"^pair must be a Pair, not an Own: its fields .* so Pair\(\*pair\) makes one$"):
+        check_kind("pair", own(1, 2), kind, "call it")
+    for other in (own, kind, namedtuple("Other", ("second", "first"))(1, 2), (1, 2)):
+        with pytest.raises(TypeError, match=r"^pair must be a Pair, not .*: call it$"):
+            check_kind("pair", other, kind, "call it")
 
 
 @pytest.mark.parametrize("value", [1, 7, np.int64(2)])

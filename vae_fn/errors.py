@@ -15,6 +15,8 @@ class UserError(ValueError):
 def check_kind(what: str, value: Any, kind: type, instead: str) -> None:
     """Hold an argument against the kind that it must be of.
 
+    A named tuple of one's own with the same fields is another kind: what asks for a type elsewhere would miss it.
+
     Args:
         what: what the argument is called.
         value: what was given.
@@ -25,7 +27,9 @@ def check_kind(what: str, value: Any, kind: type, instead: str) -> None:
         TypeError: it is of another.
     """
     if not isinstance(value, kind):
-        raise TypeError(f"{what} must be {_article(kind.__name__)}, not {described(value)}: {instead}")
+        alike = isinstance(value, tuple) and getattr(value, "_fields", ()) == getattr(kind, "_fields", None)
+        advice = f"its fields are the same, so {kind.__name__}(*{what}) makes one" if alike else instead
+        raise TypeError(f"{what} must be {_article(kind.__name__)}, not {described(value)}: {advice}")
 
 
 def check_count(what: str, value: Any, least: int = 1) -> None:
