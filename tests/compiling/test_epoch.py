@@ -80,9 +80,9 @@ def test_stretches_begin_where_the_state_stands_and_end_with_its_epoch():
 
 def test_shared_memory_is_refused_by_name():
     both = torch.ones(2, 3)
-    with pytest.raises(ValueError, match="^state/1 and inputs/0 share memory: pass copies, as tree.clone"):
+    with pytest.raises(ValueError, match=r"^state/1 and inputs/0 share memory: pass copies, as tree\.clone"):
         compile_epoch(counting)((torch.tensor(0), both[0]), 1, both[1])
-    with pytest.raises(ValueError, match="^inputs/1/init and inputs/1/order share memory"):
+    with pytest.raises(ValueError, match=r"^inputs/1/init and inputs/1/order share memory"):
         compile_epoch(counting)(start(), 1, torch.ones(3), streams())
 
 

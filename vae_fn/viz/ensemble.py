@@ -71,9 +71,7 @@ def _draw(axes: Axes, split: str, curves: Mapping[str, tuple[np.ndarray, np.ndar
     seen = []
     for number, (name, (steps, mean, spread)) in enumerate(curves.items()):
         colour, dashes = COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
-        axes.plot(
-            steps, mean, dashes, label=name, color=colour, marker="o", markersize=marker_size(split, len(steps))
-        )
+        axes.plot(steps, mean, dashes, label=name, color=colour, marker="o", markersize=marker_size(split, len(steps)))
         low, high = mean - spread, mean + spread
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
         if np.isfinite(spread).sum() == 1:  # a band of one point has no area
