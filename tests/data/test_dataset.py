@@ -104,22 +104,28 @@ def test_holding_out_none():
     assert hold_out(dataset(5), 0, random.key(0)).validation is None
 
 
-@pytest.mark.parametrize("count", [-1, 5, 6])
+@pytest.mark.parametrize("count", [5, 6])
 def test_impossible_counts(count):
     with pytest.raises(ValueError, match=f"cannot hold out {count} of 5 .* from 0 to 4"):
         hold_out(dataset(5), count, random.key(0))
 
 
-def test_a_count_is_no_share(unchecked):
-    with pytest.raises(ValueError, match=r"count=0\.1 is out of range: give a whole number, 0 or more"):
-        hold_out(dataset(5), 0.1, random.key(0))
+@pytest.mark.parametrize("count", [-1, 0.1, 5.0, "2", None])
+def test_what_is_held_out_is_a_count(count, unchecked):
+    with pytest.raises(ValueError, match=rf"^count={count!r} is out of range: give a whole number, 0 or more$"):
+        hold_out(dataset(5), count, random.key(0))
 
 
-def test_batches_are_cut_by_numbers(unchecked):
-    with pytest.raises(ValueError, match=r"^n=a Tensor of .* is out of range: give a whole number"):
-        batch_slices(torch.zeros(5, 3), 2)
-    with pytest.raises(ValueError, match=r"^batch_size=2\.0 is out of range: give a whole number"):
-        batch_slices(5, 2.0)
+@pytest.mark.parametrize("n", [-1, 5.0, "5", torch.zeros(5, 3)])
+def test_batches_are_cut_from_a_number_of_images(n, unchecked):
+    with pytest.raises(ValueError, match=r"^n=.* is out of range: give a whole number, 0 or more$"):
+        batch_slices(n, 2)
+
+
+@pytest.mark.parametrize("batch_size", [-1, 0, 0.5, 2.0, "2", None])
+def test_a_batch_is_a_number_of_images(batch_size, unchecked):
+    with pytest.raises(ValueError, match=rf"^batch_size={batch_size!r} is out of range: give a whole number, 1 or mor"):
+        batch_slices(5, batch_size)
 
 
 def test_holding_out_twice():
@@ -176,12 +182,6 @@ def test_the_batches_of_mnist():
     assert len(slices) == 469
     assert slices[-1] == slice(59_904, 60_000)
     assert slices[-1].stop - slices[-1].start == 96
-
-
-@pytest.mark.parametrize("batch_size", [0, -1])
-def test_empty_batches_are_refused(batch_size):
-    with pytest.raises(ValueError, match="at least one image"):
-        batch_slices(10, batch_size)
 
 
 def check_scale(fn):

@@ -54,12 +54,12 @@ def hold_out(dataset: Dataset, count: int, key: Key) -> Dataset:
         ValueError: If `count` is no whole number, is negative or leaves no training image, or a validation split
             exists already.
     """
+    check_count("count", count, 0)
     total = len(dataset.train.images)
     if dataset.validation is not None:
         raise ValueError("the data set has a validation split already: hold out once, from the data set as loaded")
-    if not 0 <= count < total:
+    if count >= total:
         raise ValueError(f"cannot hold out {count} of {total} training images: choose from 0 to {total - 1}")
-    check_count("count", count, 0)
     if count == 0:
         return dataset
     train, validation = divide(dataset.train, count, key)
@@ -96,10 +96,8 @@ def batch_slices(n: int, batch_size: int) -> list[slice]:
     """The slices that cut `n` images into batches; a short last batch is kept.
 
     Raises:
-        ValueError: If `batch_size` is not positive, or a number is not whole.
+        ValueError: If `batch_size` is not positive, `n` is negative, or one is no whole number.
     """
-    if batch_size < 1:
-        raise ValueError(f"a batch needs at least one image, got a batch size of {batch_size}")
     check_count("n", n, 0)
     check_count("batch_size", batch_size)
     return [slice(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
