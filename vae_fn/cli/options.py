@@ -57,7 +57,7 @@ def images_of(count: int, part: Part, source: str) -> str:
     return f"{counted(count, CALLED[part])} of {source}"
 
 
-def check_count(count: int, picture: bool) -> None:
+def check_image_count(count: int, picture: bool) -> None:
     """Check how many images are asked for.
 
     Raises:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vae_fn.cli.evaluate import nats
-from vae_fn.cli.options import ModelOptions, Part, check_count, images_of
+from vae_fn.cli.options import ModelOptions, Part, check_image_count, images_of
 from vae_fn.cli.output import (
     PICTURES,
     check_ending,
@@ -48,7 +48,7 @@ class ReconstructOptions(ModelOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ending(self.out, (*PICTURES, ".npz"))
-        check_count(self.count, picture=self.out is None or self.out.suffix.lower() in PICTURES)
+        check_image_count(self.count, picture=self.out is None or self.out.suffix.lower() in PICTURES)
         check_json(self.json, self.run)
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vae_fn.cli.options import ModelOptions, check_count
+from vae_fn.cli.options import ModelOptions, check_image_count
 from vae_fn.cli.output import PICTURES, check_ending, place, replacing, write_arrays, write_figure
 from vae_fn.cli.parse import parse
 from vae_fn.words import counted
@@ -29,7 +29,7 @@ class SampleOptions(ModelOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ending(self.out, (*PICTURES, ".npz", ".npy"))
-        check_count(self.count, picture=self.out is None or self.out.suffix.lower() in PICTURES)
+        check_image_count(self.count, picture=self.out is None or self.out.suffix.lower() in PICTURES)
 
 
 def main(args: Sequence[str]) -> None:
