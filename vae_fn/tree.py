@@ -92,7 +92,10 @@ def shapes_of(fn: Callable[..., Tree], *args: Tree) -> Tree:
     """What `fn(*args)` would return, as tensors that have shape, dtype and device but no data.
 
     Nothing is computed: this is how the shape of a posterior, hence of its noise, is known without running a network.
+    In a trace for compiling no tensor has data, and what is not used afterwards is left out of the program.
     """
+    if torch.compiler.is_compiling():
+        return fn(*args)
     from torch.fx.experimental.symbolic_shapes import ShapeEnv  # slow to import, and here it is needed anyway
 
     # With an environment for shapes that depend on values a loop operator is followed once.

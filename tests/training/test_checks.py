@@ -137,6 +137,14 @@ def test_on_shapes_alone_no_value_is_asked_for():
     )
 
 
+@pytest.mark.parametrize("estimator", [estimators.pathwise(), estimators.nvil()], ids=lambda each: each.name)
+def test_a_compiled_init_asks_for_no_value_and_gives_the_same_state(estimator, fresh_compiler):
+    built = algorithm(pose=gradients.elbo_sampled_problem, estimator=estimator)
+    found = torch.compile(built.init, fullgraph=True, backend="aot_eager")(streams().init, Batch(FLOATS))
+    expected = built.init(streams().init, Batch(FLOATS / 255))
+    assert all(map(torch.equal, tree.leaves(found), tree.leaves(expected)))
+
+
 @pytest.mark.parametrize(
     ("key", "batch", "words"),
     [

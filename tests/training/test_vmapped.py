@@ -6,14 +6,14 @@ from torch._dynamo.utils import counters
 
 from tests.training.members import beginnings, eager, family_of, largest_gap, members, taken
 from tests.training.poison import no_number, pose_at
-from tests.training.problems import algorithm, double, images, small_vae
-from vae_fn import data
+from tests.training.problems import algorithm, double, images, small_vae, streams
+from vae_fn import data, philox, random, tree
 from vae_fn.compiling import compile_epoch, compile_step, repeated
 from vae_fn.gradients import elbo_sampled_problem, estimators
-from vae_fn.training import adamw
+from vae_fn.training import Batch, adamw
 from vae_fn.training.batches import Batches
 from vae_fn.training.skipping import skip_nonfinite
-from vae_fn.training.vmapped import vmapped
+from vae_fn.training.vmapped import stacked, vmapped
 
 FAMILIES = {
     "pathwise": {},
@@ -32,6 +32,18 @@ def check_equal(family, advance, cast, bound):
 def test_members_side_by_side_are_the_members_alone(name):
     family = family_of(**FAMILIES[name])
     check_equal(family, vmapped(family, members(), repeated), double, 1e-12)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_states_begun_side_by_side_are_those_begun_alone(name, monkeypatch):
+    """With this package's generator: in `vmap` torch's derives keys and refuses to draw."""
+    monkeypatch.setattr(random, "_generator", philox)
+    built, pixels = algorithm(**FAMILIES[name]), images(18).reshape(3, 6, -1)
+    keys = torch.stack([streams(number).init for number in range(3)])
+    found = torch.vmap(lambda key, pixels: built.init(key, Batch(pixels)))(keys, pixels)
+    alone = [built.init(key, Batch(each)) for key, each in zip(keys, pixels, strict=True)]
+    assert all(map(torch.equal, tree.leaves(found), tree.leaves(stacked(alone))))
+    assert not torch.equal(*found.params["encoder"]["0.weight"][:2])
 
 
 @pytest.mark.parametrize("field", ["values", "batches", "streams"])
