@@ -1,5 +1,6 @@
 """How a mistake is told."""
 
+import statistics
 from collections import namedtuple
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from vae_fn.errors import check_count, check_kind, described
+from vae_fn.errors import check_count, check_kind, described, lines_through
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,17 @@ def test_counts(value):
 def test_what_is_no_count(value):
     with pytest.raises(ValueError, match=r"^samples=.* is out of range: give a whole number, 1 or more$"):
         check_count("samples", value)
+
+
+def test_the_lines_that_a_fault_came_through():
+    def average():
+        statistics.mean([])
+
+    with pytest.raises(statistics.StatisticsError) as raised:
+        average()
+    first = average.__code__.co_firstlineno
+    own = [(__file__, first + 1), (__file__, first + 4)]
+    (file, _), *outer = lines_through(raised.value)
+    assert (file, outer) == (statistics.__file__, own)
+    assert lines_through(raised.value, lambda file: file == __file__) == own
+    assert lines_through(raised.value, lambda file: False) == []

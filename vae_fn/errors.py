@@ -1,5 +1,7 @@
 """What a user can put right, as opposed to a fault of the program."""
 
+import traceback
+from collections.abc import Callable
 from numbers import Integral, Real
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -40,6 +42,12 @@ def check_count(what: str, value: Any, least: int = 1) -> None:
     """
     if not isinstance(value, Integral) or value < least:
         raise ValueError(f"{what}={described(value)} is out of range: give a whole number, {least} or more")
+
+
+def lines_through(fault: BaseException, among: Callable[[str], bool] = lambda file: True) -> list[tuple[str, int]]:
+    """The files, of those that `among` takes, and their lines that a fault came through, the innermost first."""
+    frames = reversed(traceback.extract_tb(fault.__traceback__))
+    return [(frame.filename, frame.lineno or 0) for frame in frames if among(frame.filename)]
 
 
 def is_number(value: Any) -> bool:

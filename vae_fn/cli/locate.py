@@ -5,8 +5,7 @@ import importlib.util
 import inspect
 import os
 import sys
-import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from vae_fn.cli.parse import did_you_mean
-from vae_fn.errors import UserError
+from vae_fn.errors import UserError, lines_through
 
 
 class Located(NamedTuple):
@@ -135,7 +134,7 @@ def _raised(what: str, fault: BaseException) -> UserError:
 
 def _place(fault: BaseException) -> str:
     """The innermost line that is not the importing itself."""
-    return _last(frame for frame in traceback.extract_tb(fault.__traceback__) if "importlib" not in frame.filename)
+    return _innermost(lines_through(fault, lambda file: "importlib" not in file))
 
 
 def shown(file: str | Path) -> str:
@@ -146,13 +145,12 @@ def shown(file: str | Path) -> str:
 
 def _place_in(fault: BaseException, files: Collection[Path | None]) -> str:
     """The innermost line of these files that the fault came through."""
-    return _last(frame for frame in traceback.extract_tb(fault.__traceback__) if Path(frame.filename) in files)
+    return _innermost(lines_through(fault, lambda file: Path(file) in files))
 
 
-def _last(frames: Iterable[traceback.FrameSummary]) -> str:
-    """Where the last of them is, in brackets; nothing if there is none."""
-    places = [f" ({shown(frame.filename)}, line {frame.lineno})" for frame in frames]
-    return places[-1] if places else ""
+def _innermost(lines: list[tuple[str, int]]) -> str:
+    """Where the first of them is, in brackets; nothing if there is none."""
+    return f" ({shown(lines[0][0])}, line {lines[0][1]})" if lines else ""
 
 
 def _brief(fault: BaseException) -> str:

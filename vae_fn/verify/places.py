@@ -1,11 +1,11 @@
 """Which line of the user's code something raised."""
 
 import sysconfig
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import vae_fn
+from vae_fn.errors import lines_through
 from vae_fn.verify.properties.arguments import reason
 
 PACKAGE = Path(vae_fn.__file__).parent
@@ -22,11 +22,10 @@ def users_line(error: Exception, fn: Callable | None = None) -> str | None:
 
     None where there is no code of the user's.
     """
-    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     code = getattr(fn, "__code__", None)
     defined = [] if code is None else [(code.co_filename, code.co_firstlineno)]
-    places = ((Path(file), line) for file, line in (*reversed(frames), *defined))
-    return next((f"{file.name}, line {line}" for file, line in places if _is_users(file)), None)
+    places = (*lines_through(error), *defined)
+    return next((f"{Path(file).name}, line {line}" for file, line in places if _is_users(Path(file))), None)
 
 
 def _is_users(file: Path) -> bool:
