@@ -83,6 +83,8 @@ def test_rows_in_common_are_looked_for_by_what_is_known_before():
     for change in ({"name": "c"}, {"batch": 64}, {"samples": 2}, {"members": 8}):
         with pytest.raises(UserError, match=r"none of the rows .*, but name a, b; batch 128; members 1: choose"):
             check_common(before, [planned | change], "base.json")
+    with pytest.raises(UserError, match=r"^base\.json has none of the rows to be measured, but none: choose"):
+        check_common([], [planned], "base.json")
 
 
 def test_environments_that_differ_are_told():

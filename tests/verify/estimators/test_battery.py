@@ -1,7 +1,9 @@
 """The batteries of estimators: the seven of the package pass, planted faults do not, and mutants tell what is seen."""
 
 import re
+import statistics
 
+import numpy as np
 import pytest
 import torch
 
@@ -117,13 +119,29 @@ def forgets(log_weights, beta):
     log_weights.mean(0)
 
 
-@pytest.mark.parametrize(("rule", "said"), [(fails, "KeyError: 'baseline'"), (forgets, "ValueError: the rule forgets")])
+def fails_in_python_s_library(log_weights, beta):
+    statistics.mean([])
+
+
+def fails_in_what_is_installed(log_weights, beta):
+    np.linalg.inv(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (fails, "KeyError: 'baseline'"),
+        (forgets, "ValueError: the rule forgets"),
+        (fails_in_python_s_library, "StatisticsError: mean requires"),
+        (fails_in_what_is_installed, "LinAlgError: "),
+    ],
+)
 def test_whatever_is_raised_in_all_settings_is_rejected_with_its_line_and_nothing_else_is_tried(rule, said):
     report = estimator(from_coefficients("mine", rule, unbiased_for="the ELBO"))
     (verdict,) = report.verdicts
     assert (verdict.claim, verdict.status) == ("runs", "rejected")
     assert report.not_covered == ("everything else, as it never runs",)
-    line = rule.__code__.co_firstlineno + (rule is fails)
+    line = rule.__code__.co_firstlineno + (rule is not forgets)
     assert said in verdict.detail
     assert verdict.detail.endswith(f" (test_battery.py, line {line})")
 
