@@ -5,6 +5,14 @@ import numpy as np
 from vae_fn.data.idx import DataError
 from vae_fn.words import counted
 
+ALL_BLACK = "the brightest uint8 pixel is 1 of 255, so all would be black: multiply by 255"
+"""What is wrong with bits that are given as levels, in files and in memory."""
+
+
+def advice_on_range(low: float, high: float, bytes_instead: str) -> str:
+    """What to do about floats from `low` to `high`, outside [0, 1]: what looks like levels may be bytes instead."""
+    return f"divide by 255, or {bytes_instead}" if low >= 0 and 2 < high <= 255 else "scale or clip them to it"
+
 
 def check_images(name: str, images: np.ndarray) -> None:
     """Check that an array is intensities of shape `(n, ...)`; nothing of its size is allocated unless it is refused.
@@ -67,10 +75,7 @@ def _check_shape(name: str, images: np.ndarray) -> None:
 
 def _check_levels(name: str, images: np.ndarray) -> None:
     if images.max() == 1:
-        raise DataError(
-            f"{name}: the brightest uint8 pixel is 1 of 255, so all would be black: "
-            "multiply by 255, or store as bool or float32"
-        )
+        raise DataError(f"{name}: {ALL_BLACK}, or store as bool or float32")
 
 
 def _check_finite(name: str, images: np.ndarray) -> None:
@@ -87,5 +92,5 @@ def _check_range(name: str, images: np.ndarray) -> None:
     low, high = images.min(), images.max()
     if low >= 0 and high <= 1:
         return
-    advice = "divide by 255, or store as uint8" if low >= 0 and 2 < high <= 255 else "scale or clip them to it"
+    advice = advice_on_range(float(low), float(high), "store as uint8")
     raise DataError(f"{name}: float images from {low!s} to {high!s}, outside [0, 1]: {advice}")

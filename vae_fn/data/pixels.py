@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vae_fn import tree
 from vae_fn.data.binarise import Binarisation
+from vae_fn.data.checks import ALL_BLACK, advice_on_range
 from vae_fn.data.idx import DataError
 from vae_fn.errors import check_kind, described
 from vae_fn.types import Pixels
@@ -58,7 +59,7 @@ def check_levels(what: str, pixels: Pixels) -> None:
     if pixels.is_floating_point() and not bool(pixels.isfinite().all()):
         raise DataError(f"{what}: some pixels are NaN or infinite: mend or remove them")
     if pixels.dtype == torch.uint8 and pixels.max() == 1:
-        raise DataError(f"{what}: the brightest uint8 pixel is 1 of 255, so all would be black: multiply by 255")
+        raise DataError(f"{what}: {ALL_BLACK}")
 
 
 def check_unit(what: str, pixels: Pixels) -> None:
@@ -71,7 +72,7 @@ def check_unit(what: str, pixels: Pixels) -> None:
         return
     low, high, rounding = pixels.min().item(), pixels.max().item(), 4 * torch.finfo(pixels.dtype).eps
     if low < -rounding or high > 1 + rounding:
-        advice = "divide by 255, or give uint8" if low >= 0 and 2 < high <= 255 else "scale or clip them to it"
+        advice = advice_on_range(low, high, "give uint8")
         raise DataError(f"{what}: float pixels from {low:g} to {high:g}, outside [0, 1]: {advice}")
 
 
