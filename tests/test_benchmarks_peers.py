@@ -1,6 +1,6 @@
 """The comparison with other programs: its protocol, its refusals, its table and its figure."""
 
-import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -105,6 +105,30 @@ def test_a_loss_beyond_its_bound_is_refused(peers, losses):
         check("wrong", "float32", losses, right)
     if losses[-1] == losses[-1]:
         assert check("coarse", "bfloat16", losses, right)["error"] == abs(losses[0] - 543) / 543
+
+
+IN_JAX = {
+    "a call a step": ({}, lambda peers: peers["rows"].JAX[0]),
+    "the K-sample bound in slices": (
+        {"samples": 3, "objective": "iwae", "microbatch": 2},
+        lambda peers: peers["scaling"].JAX,
+    ),
+    "members side by side": ({"members": 2}, lambda peers: peers["scaling"].SIDE_BY_SIDE),
+}
+
+
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("jax", "optax"))),
+    reason="JAX or Optax is not installed: pip install 'vae-fn[peers]'",
+)
+@pytest.mark.parametrize("name", IN_JAX)
+def test_programs_in_jax_have_our_losses_on_the_same_weights(name, peers, tmp_path):
+    changes, row = IN_JAX[name]
+    images = np.random.default_rng(0).integers(0, 256, (40, 784), dtype=np.uint8)
+    right = peers["reference"].prepare(tmp_path, peers["task"].Task(batch=4, hidden=16, chunk=2, **changes), images, 2)
+    surroundings = dict(os.environ) | {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
+    with peers["process"].started([row(peers)], tmp_path, surroundings) as ([program], _):
+        peers["reference"].check(program.row.name, program.row.precision, program.ready["losses"], right)
 
 
 def test_a_program_that_breaks_says_why(peers, row, measure):
