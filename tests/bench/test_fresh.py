@@ -13,6 +13,12 @@ def test_a_result_and_what_is_said_on_the_way():
     assert said == ["working"]
 
 
+def test_a_process_can_run_under_another_command():
+    under = ("env", "A_VARIABLE=of the command")
+    told = call("tests.bench.toys:answer", {"number": 21}, {"A_VARIABLE": "set"}, under=under)
+    assert told["variable"] == "of the command"
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [

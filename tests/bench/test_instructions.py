@@ -1,6 +1,31 @@
+"""Which processes count a row's instructions, and with what; the processes are made up."""
+
+from pathlib import Path
+
+import pytest
+
 from tests.bench.canned import SOURCE
-from vae_fn.bench import instructions
+from vae_fn.bench import VARIANTS, instructions
 from vae_fn.errors import UserError
+
+PREPARE, COUNT = "vae_fn.bench.instructions:prepare", "vae_fn.bench.instructions:count"
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Processes that answer at once, and leave what callgrind would; what they were asked."""
+    calls = []
+
+    def call(function, request, environment, under=()):
+        calls.append((function, request, environment, under))
+        for option in under:
+            name, _, file = option.partition("=")
+            if name == "--callgrind-out-file":
+                Path(f"{file}.1").write_text("events: Ir\nsummary: 600\n\nfn=(0)\n16 600\n\ntotals: 600\n")
+
+    monkeypatch.setattr(instructions.shutil, "which", lambda name: name)
+    monkeypatch.setattr(instructions, "call", call)
+    return calls
 
 
 def test_without_valgrind_there_is_no_count(monkeypatch):
@@ -16,3 +41,23 @@ def test_what_valgrind_does_not_run_has_no_count(monkeypatch):
     monkeypatch.setattr(instructions, "call", call)
     count, why = instructions.instructions(SOURCE, "eager", {})
     assert (count, why) == (None, "valgrind did not run it: a process was ended by signal 4")
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["AVX-512", "none"])
+def test_a_row_is_compiled_before_valgrind_runs_it_for_avx2_where_there_is_avx_512(known, asked, monkeypatch):
+    monkeypatch.setattr(instructions, "has_avx_512", lambda: known)
+    assert instructions.instructions(SOURCE, "donated", {"TORCHINDUCTOR_CACHE_DIR": "there"}) == (120.0, None)
+    (first, *given, before), (second, *same, under) = asked
+    assert (first, second, before) == (PREPARE, COUNT, ())
+    assert given == same, "else the second would compile anew"
+    assert given[0] == {"source": SOURCE, "variant": "donated"}
+    avx2 = {"ATEN_CPU_CAPABILITY": "avx2", "TORCHINDUCTOR_CPP_MARCH": "haswell"} if known else {}
+    assert given[1] == {"TORCHINDUCTOR_CACHE_DIR": "there", "OMP_NUM_THREADS": "1", **avx2}
+    assert under[0] == "valgrind"
+
+
+def test_a_row_of_nothing_but_avx_512_is_not_counted_as_another_one(monkeypatch):
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    with pytest.raises(UserError, match="it knows no AVX-512"):
+        instructions.prepare({"source": SOURCE, "variant": "tiled"}, print)
+    assert [name for name, variant in VARIANTS.items() if variant.lacking()] == ["tiled"]

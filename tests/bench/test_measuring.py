@@ -65,3 +65,17 @@ def test_instructions_are_counted_where_asked_for(asked, monkeypatch):
     monkeypatch.setattr(measuring, "instructions", lambda source, name, variables: (1e6, None))
     (row,) = measure([SOURCE], ["eager"], Settings(5, instructions=True))
     assert (row["instructions"], row["notes"]) == (1e6, {})
+
+
+def test_what_is_compiled_to_be_counted_is_kept_from_what_is_timed(asked, monkeypatch):
+    places = {}
+
+    def instructions(source, name, variables):
+        places[name] = variables.get("TORCHINDUCTOR_CACHE_DIR")
+        return 1e6, None
+
+    monkeypatch.setattr(measuring, "instructions", instructions)
+    list(measure([SOURCE], NAMES, Settings(5, instructions=True)))
+    timed = [environment["TORCHINDUCTOR_CACHE_DIR"] for _, _, environment in asked if environment]
+    assert places["eager"] is None
+    assert len({places["compiled"], places["donated"], *timed}) == 4

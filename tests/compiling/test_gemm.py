@@ -156,6 +156,14 @@ def test_tiles_asked_for_on_another_processor_are_left_out_with_one_warning(monk
     gemm._route.cache_clear()
 
 
+@pytest.mark.parametrize(("capability", "expected"), [("avx2", "torch"), ("default", "torch"), ("avx512", "tiled")])
+def test_own_code_heeds_what_torch_is_told_to_do_without(capability, expected, monkeypatch):
+    monkeypatch.setattr(processor, "of_this_machine", machine("AuthenticAMD", "25", f"{AVX_512} avx512bw avx512_bf16"))
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
+    assert default_gemm() == expected
+    assert processor.has_avx_512_bf16() == (expected == "tiled")
+
+
 def test_an_unknown_way_is_refused(fresh_compiler):
     for backend in ("inductor", "eager"):
         with pytest.raises(ValueError, match="use one of tiled, onednn, torch"):

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ def call(
     environment: Mapping[str, str],
     say: Say = lambda what: None,
     log: Path | None = None,
+    under: Sequence[str] = (),
 ) -> Any:
     """`function(request, say)` in a new process, whose output nobody sees.
 
@@ -40,6 +41,7 @@ def call(
         environment: variables that the process has besides those of this one.
         say: hears what the function says.
         log: file for what the process writes to stderr, which is lost otherwise.
+        under: a command that runs another one, whose arguments it takes behind its own.
 
     Raises:
         UserError: the function raised one, or its process was killed.
@@ -49,7 +51,7 @@ def call(
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
     with open(log, "xb") if log else tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVE],
+            [*under, sys.executable, "-c", SERVE],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=errors,

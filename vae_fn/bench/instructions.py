@@ -1,29 +1,39 @@
-"""Instructions of a step, counted by valgrind: a number that load does not change, and that takes minutes."""
+"""Instructions of a step, counted by valgrind: a number that load does not change, and that takes minutes.
+
+valgrind knows no AVX-512, and shows programs a processor without it. Where there is AVX-512, what was made before
+valgrind runs, Inductor's kernels, is made for AVX2 as well, and products are torch's own.
+"""
 
 import os
+import re
 import shutil
-import sys
+import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch.utils.benchmark import Timer
+import torch
 
+from vae_fn.bench.compiled import first_call
 from vae_fn.bench.fresh import Say, call
-from vae_fn.bench.subject import Source
+from vae_fn.bench.subject import Source, clone
+from vae_fn.bench.variants import VARIANTS
+from vae_fn.compiling import has_avx_512
 from vae_fn.errors import UserError
 
 STEPS = 5
 """Over which the count is taken."""
 
-SETUP = """
-from vae_fn.bench.subject import Source, clone
-from vae_fn.bench.variants import VARIANTS
-variant = VARIANTS[{variant!r}]
-subject = Source(*{source!r}).subject(variant.settings)
-advance = variant.make(subject)
-state = advance(clone(subject.state), 1)
-"""
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "TORCHINDUCTOR_CPP_MARCH": "haswell"}
+"""What Inductor may use and, by its first processor that had that, the C++ compiler; torch and own code heed it too."""
+
+CALLGRIND = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no")
+"""It looks at single instructions when told to: importing and compiling take a fraction of the time until then."""
+
+TOTAL = re.compile(r"^(?:totals|summary): (\d+)$", re.MULTILINE)
 
 
 def instructions(source: Source, name: str, variables: Mapping[str, str]) -> tuple[float | None, str | None]:
@@ -32,23 +42,48 @@ def instructions(source: Source, name: str, variables: Mapping[str, str]) -> tup
     Args:
         source: of the step.
         name: of the row.
-        variables: that say where its compile cache is.
+        variables: that say where its compile cache is, of which no other process makes use.
     """
     if shutil.which("valgrind") is None:
         return None, "valgrind is not there"
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # it runs `python`
-    try:
-        request = {"source": source, "variant": name}
-        return call("vae_fn.bench.instructions:count", request, {**variables, "PATH": path}), None
-    except (UserError, RuntimeError) as fault:
-        lines = [line for line in str(fault).splitlines() if line.strip()]
-        return None, f"valgrind did not run it: {lines[-1][:200]}"
+    request = {"source": source, "variant": name}
+    environment = {**variables, **ONE_THREAD, **(AVX2 if has_avx_512() else {})}
+    with tempfile.TemporaryDirectory(prefix="vae_fn-count-") as folder:
+        counts = Path(folder) / "counts"
+        try:
+            call("vae_fn.bench.instructions:prepare", request, environment)
+            under = (*CALLGRIND, f"--callgrind-out-file={counts}")
+            call("vae_fn.bench.instructions:count", request, environment, under=under)
+            return total(counts.with_name("counts.1").read_text()) / STEPS, None
+        except (UserError, RuntimeError, OSError) as fault:
+            lines = [line for line in str(fault).splitlines() if line.strip()]
+            return None, f"valgrind did not run it: {lines[-1][:200]}"
 
 
-def count(request: Mapping[str, Any], say: Say) -> float:
-    """In a new process: instructions of a step by `Timer.collect_callgrind`, after one step that compiles."""
+def prepare(request: Mapping[str, Any], say: Say) -> None:
+    """In a new process: compile the row, so that under valgrind it is only loaded.
+
+    Raises:
+        UserError: nothing of it would be left to count.
+    """
+    if VARIANTS[request["variant"]].lacking():
+        raise UserError("it knows no AVX-512")
+    first_call(request, say)
+
+
+def count(request: Mapping[str, Any], say: Say) -> None:
+    """In a new process under callgrind: take steps of which the last few are counted."""
     del say
-    setup = SETUP.format(variant=request["variant"], source=tuple(request["source"]))
-    timer = Timer(f"advance(state, {STEPS})", setup)
-    stats = timer.collect_callgrind(number=1, repeats=None, collect_baseline=False, retain_out_file=False)
-    return stats.counts() / STEPS
+    variant = VARIANTS[request["variant"]]
+    subject = Source(*request["source"]).subject(variant.settings)
+    advance = variant.make(subject)
+    state = advance(advance(clone(subject.state), 1), STEPS)
+    subprocess.run(["callgrind_control", "--instr=on", str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
+    torch._C._valgrind_toggle()
+    advance(state, STEPS)
+    torch._C._valgrind_toggle_and_dump_stats()
+
+
+def total(counts: str) -> int:
+    """The instructions that a file of callgrind tells."""
+    return int(TOTAL.findall(counts)[-1])

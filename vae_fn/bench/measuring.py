@@ -93,7 +93,7 @@ def _cold(source: Source, name: str, cache: Path | None, settings: Settings, pro
         cold = Cold(compiled, first("compiled, warm"), calls)
     if not settings.instructions:
         return cold
-    counted, why = instructions(source, name, cache_variables(cache))
+    counted, why = instructions(source, name, cache_variables(cache and cache / "counted"))
     return cold._replace(instructions=counted, uncounted=why)
 
 

@@ -29,7 +29,7 @@ class Variant(NamedTuple):
         compiled: whether anything is compiled.
         only: the kind of device that it is for; None for any.
         settings: changes of the model's settings that it takes.
-        lacking: what this processor lacks for it, or None.
+        lacking: what it needs and cannot have here, or None.
     """
 
     about: str
@@ -87,7 +87,9 @@ VARIANTS: dict[str, Variant] = {
         "donated, float32 products by this package's own code, where there is AVX-512",
         one_by_one(partial(compile_step, gemm="tiled")),
         only="cpu",
-        lacking=lambda: None if has_avx_512() else "needs AVX-512, which this processor lacks",
+        lacking=lambda: (
+            None if has_avx_512() else "needs AVX-512, which this processor lacks or ATEN_CPU_CAPABILITY forbids"
+        ),
     ),
     "epoch": Variant(
         f"up to {LONGEST} donated steps a call, products by the default of the processor",

@@ -73,7 +73,7 @@ def _route(gemm: Gemm) -> Any:
     module, name = PASSES[gemm].split(".")
     try:
         if gemm == "tiled" and not processor.has_avx_512():
-            raise LookupError("the processor lacks AVX-512")
+            raise LookupError("the processor lacks AVX-512, or ATEN_CPU_CAPABILITY forbids it")
         return getattr(importlib.import_module(f"vae_fn.compiling.{module}"), name)()
     except (ImportError, AttributeError, LookupError, AssertionError, OSError, RuntimeError) as fault:
         warnings.warn(f"products stay with torch's own choice, not gemm={gemm!r}: {fault}", stacklevel=2)

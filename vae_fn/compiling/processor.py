@@ -1,5 +1,6 @@
 """What is known of the processor."""
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -32,8 +33,8 @@ def of_this_machine() -> Processor:
 
 
 def has_avx_512() -> bool:
-    """Whether the processor is known to have what the package's own code needs."""
-    return of_this_machine().flags >= AVX_512
+    """Whether the processor is known to have what the package's own code needs, and torch is not told to do without."""
+    return of_this_machine().flags >= AVX_512 and os.environ.get("ATEN_CPU_CAPABILITY", "avx512") == "avx512"
 
 
 def has_avx_512_bf16() -> bool:
