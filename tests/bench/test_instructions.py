@@ -6,6 +6,7 @@ import pytest
 
 from tests.bench.canned import SOURCE
 from vae_fn.bench import VARIANTS, instructions
+from vae_fn.compiling.processor import Processor
 from vae_fn.errors import UserError
 
 PREPARE, COUNT = "vae_fn.bench.instructions:prepare", "vae_fn.bench.instructions:count"
@@ -45,14 +46,16 @@ def test_what_valgrind_does_not_run_has_no_count(monkeypatch):
 
 @pytest.mark.parametrize("known", [True, False], ids=["AVX-512", "none"])
 def test_a_row_is_compiled_before_valgrind_runs_it_for_avx2_where_there_is_avx_512(known, asked, monkeypatch):
-    monkeypatch.setattr(instructions, "has_avx_512", lambda: known)
+    here = Processor("", "", frozenset({"avx2", "avx512f"} if known else {"avx2"}))
+    monkeypatch.setattr(instructions, "of_this_machine", lambda: here)
     assert instructions.instructions(SOURCE, "donated", {"TORCHINDUCTOR_CACHE_DIR": "there"}) == (120.0, None)
     (first, *given, before), (second, *same, under) = asked
     assert (first, second, before) == (PREPARE, COUNT, ())
     assert given == same, "else the second would compile anew"
     assert given[0] == {"source": SOURCE, "variant": "donated"}
     avx2 = {"ATEN_CPU_CAPABILITY": "avx2", "TORCHINDUCTOR_CPP_MARCH": "haswell"} if known else {}
-    assert given[1] == {"TORCHINDUCTOR_CACHE_DIR": "there", "OMP_NUM_THREADS": "1", **avx2}
+    plain = {"OMP_NUM_THREADS": "1", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
+    assert given[1] == {"TORCHINDUCTOR_CACHE_DIR": "there"} | plain | avx2
     assert under[0] == "valgrind"
 
 
