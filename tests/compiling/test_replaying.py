@@ -9,7 +9,7 @@ import torch
 
 from vae_fn import tree
 from vae_fn.compiling import compile_epoch, compile_step, epoch, replaying
-from vae_fn.compiling.replaying import ROOM, WARM_UPS, CaptureError, cuda_graph, replayed
+from vae_fn.compiling.replaying import ROOM, REHEARSALS, CaptureError, cuda_graph, replayed
 
 EAGER = functools.partial(compile_step, backend="eager")
 """Writes over the old state as the compiled step does."""
@@ -31,10 +31,10 @@ def as_single_steps(state, count, x):
     return state, torch.stack(seen)
 
 
-def graph(work, device):
+def graph(work, rehearse, device):
     """A CUDA graph in what matters here: captured once, after runs that leave their marks on what the work is on."""
-    work()
-    work()
+    rehearse()
+    rehearse()
     return work
 
 
@@ -88,6 +88,18 @@ def test_the_addresses_stay(fresh_compiler):
     assert all(place == places[0] for place in places)
 
 
+def test_a_rehearsal_begins_where_the_call_does(fresh_compiler):
+    """A second step from there finds no batch, as at the end of an epoch; on a device that ends the program."""
+
+    def gathering(state, x):
+        return {"done": state["done"] + 1, "total": state["total"] + x[state["done"].unsqueeze(0)]}, {}
+
+    x = torch.arange(3.0)
+    last = {"done": torch.tensor(2), "total": torch.zeros(1)}
+    state, _ = replayed(gathering, EAGER, last, (x,), graph)(last, 1, x)
+    assert (state["done"].item(), state["total"].item()) == (3, 2)
+
+
 def test_compiled_replays_are_compiled_steps_to_the_bit(fresh_compiler):
     x = torch.tensor([0.1, 0.7, 0.3])
     state, infos = replayed(counting, compile_step, start(), (x,), graph)(start(0.5), 5, x)
@@ -102,7 +114,7 @@ def test_compiled_replays_are_compiled_steps_to_the_bit(fresh_compiler):
 def test_an_epoch_on_such_a_device_replays_its_step_where_that_is_wanted(wanted, monkeypatch, fresh_compiler):
     captured = []
     monkeypatch.setattr(epoch, "_device", lambda state: "cuda")
-    monkeypatch.setattr(replaying, "cuda_graph", lambda work, device: captured.append(device) or graph(work, device))
+    monkeypatch.setattr(replaying, "cuda_graph", lambda *given: captured.append(given[-1]) or graph(*given))
     run, x = compile_epoch(counting, backend="eager", cuda_graph=wanted), torch.arange(3.0)
     state, infos = run(start(1.0), 4, x)
     expected, seen = as_single_steps(start(1.0), 4, x)
@@ -161,12 +173,13 @@ def test_the_graph_is_captured_and_replayed_on_the_states_device(monkeypatch):
     """Another device is the current one all along."""
     fake, second = FakeCuda(), torch.device("cuda", 1)
     monkeypatch.setattr(torch, "cuda", fake)
-    replay = cuda_graph(lambda: fake.done.append(("works", fake.current)), second)
+    work, rehearse = (lambda word=word: fake.done.append((word, fake.current)) for word in ("works", "rehearses"))
+    replay = cuda_graph(work, rehearse, second)
     replay()
     assert fake.current == torch.device("cuda", 0)
     assert {device for _, device in fake.done} == {second}
     words = [word for word, _ in fake.done]
-    assert words == ["waits", *["works"] * (WARM_UPS + 1), "waits", "captures", "works", "replays"]
+    assert words == ["waits", *["rehearses"] * (REHEARSALS + 1), "waits", "captures", "works", "replays"]
 
 
 def test_work_that_waits_for_the_device_is_refused_before_it_is_captured(monkeypatch):
@@ -178,6 +191,21 @@ def test_work_that_waits_for_the_device_is_refused_before_it_is_captured(monkeyp
             raise RuntimeError("called a synchronizing CUDA operation")
 
     with pytest.raises(CaptureError, match=r"no CUDA graph \(called a synchronizing .*\): leave cuda_graph out"):
-        cuda_graph(work, torch.device("cuda", 0))
+        cuda_graph(work, work, torch.device("cuda", 0))
     assert fake.mode == "default"
     assert "captures" not in [word for word, _ in fake.done]
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, torch.OutOfMemoryError])
+def test_a_capture_that_fails_is_refused_but_for_want_of_memory(kind, monkeypatch):
+    """Not all that no graph takes waits for the device."""
+    monkeypatch.setattr(torch, "cuda", FakeCuda())
+
+    def work():
+        raise kind("operation not permitted when stream is capturing\nand more")
+
+    expected = kind if kind is torch.OutOfMemoryError else CaptureError
+    with pytest.raises(expected, match="operation not permitted when stream is capturing") as fault:
+        cuda_graph(work, lambda: None, torch.device("cuda", 0))
+    if expected is CaptureError:
+        assert str(fault.value).endswith("capturing): leave cuda_graph out, or mend that")

@@ -4,7 +4,8 @@ The graph works on tensors of its own, at fixed addresses. What a call is given 
 memory is read and written once more, for as many steps as the call takes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -16,13 +17,16 @@ from vae_fn.types import Tree
 
 Step = Callable[..., tuple[Tree, Tree]]
 
-Capture: TypeAlias = Callable[[Callable[[], Any], torch.device], Callable[[], Any]]
-"""From work on tensors at fixed addresses of a device to its replay, which does it again on what lies there then."""
+Work: TypeAlias = Callable[[], Any]
+"""Something done on tensors at fixed addresses of a device."""
+
+Capture: TypeAlias = Callable[[Work, Work, torch.device], Work]
+"""From work and a rehearsal of it, which may be repeated, to the replay of the work on what lies there then."""
 
 ROOM = 128
 """Steps whose reports are kept before they are taken away."""
 
-WARM_UPS = 3
+REHEARSALS = 3
 """Runs of the work before it is captured, in which it is compiled and libraries find their workspaces."""
 
 
@@ -40,7 +44,8 @@ def replayed(step: Step, edge: Callable[[Step], Step], state: Tree, inputs: tupl
     Args:
         step: a pure step `(state, *inputs) -> (state, info)`.
         edge: compiles it so that it writes the new state over the old one.
-        state: of the form of all that will be given; its values are not read.
+        state: of the form of all that will be given; rehearsals begin with its values, as a step may not be fit for
+            others, such as one that is past the last batch.
         inputs: likewise.
         capture: such as `cuda_graph`.
     """
@@ -49,7 +54,15 @@ def replayed(step: Step, edge: Callable[[Step], Step], state: Tree, inputs: tupl
     device = _one_device((state, inputs))
     held, own = Held(_copy(state), torch.zeros((), dtype=torch.int64, device=device), room), _copy(inputs)
     take = edge(_reporting(step))
-    replay = capture(lambda: take(held, *own), device)
+
+    def work() -> None:
+        take(held, *own)
+
+    def rehearse() -> None:
+        _write(held.state, state)
+        work()
+
+    replay = capture(work, rehearse, device)
 
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         _write(held.state, state)
@@ -71,8 +84,8 @@ class CaptureError(RuntimeError):
     """Work that a CUDA graph does not take, such as that which waits for the device."""
 
 
-def cuda_graph(work: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
-    """Capture work on a CUDA device as a graph.
+def cuda_graph(work: Work, rehearse: Work, device: torch.device) -> Work:
+    """Capture work on a CUDA device as a graph, after rehearsals.
 
     Raises:
         CaptureError: it does something that no graph can.
@@ -81,12 +94,13 @@ def cuda_graph(work: Callable[[], Any], device: torch.device) -> Callable[[], An
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
-            for _ in range(WARM_UPS):
-                work()
-            _refuse_waiting(work)
+            for _ in range(REHEARSALS):
+                rehearse()
+            with _refused():
+                _never_waiting(rehearse)
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=aside):
+        with _refused(), torch.cuda.graph(graph, stream=aside):
             work()
 
     def replay() -> None:
@@ -96,19 +110,26 @@ def cuda_graph(work: Callable[[], Any], device: torch.device) -> Callable[[], An
     return replay
 
 
-def _refuse_waiting(work: Callable[[], Any]) -> None:
+def _never_waiting(work: Work) -> None:
     """Run the work, which must not wait for the device: a capture that fails for that leaves torch's streams astray."""
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:
         work()
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What fails here, but for want of memory, is no CUDA graph."""
+    try:
+        yield
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as fault:
         reason = str(fault).splitlines()[0]
         raise CaptureError(f"the step is no CUDA graph ({reason}): leave cuda_graph out, or mend that") from fault
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
 
 
 def _one_device(values: Tree) -> torch.device:
