@@ -4,9 +4,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
 from tests.models.toys import normals
+from vae_fn import tree
 from vae_fn.distributions import Bernoulli, Laplace, Logistic, MultivariateNormal, Normal
 from vae_fn.models import heads
 
@@ -99,3 +101,11 @@ def test_sixteen_bits(name):
     assert all(leaf.dtype == torch.float32 for leaf in head.apply(raw.bfloat16()))
     with pytest.raises(TypeError, match=r"float16 .* bfloat16 or float32"):
         head.apply(raw.half())
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_all_is_made_where_the_numbers_lie(name):
+    """On an accelerator what is made elsewhere is waited for."""
+    head, _, width = HEADS[name]
+    traced = make_fx(lambda raw: tuple(head.apply(raw)))(torch.empty(2, width(3), device="meta"))
+    assert all(leaf.is_meta for node in traced.graph.nodes for leaf in tree.leaves(node.meta.get("val")))

@@ -7,9 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.optim import lr_scheduler
 
-from vae_fn.optimization.schedules import constant, linear_warmup, warmup_cosine
+from vae_fn.optimization.schedules import constant, fixed, linear_warmup, warmup_cosine
 
 VALUES = st.floats(1e-6, 10.0)
 
@@ -131,8 +132,17 @@ def test_a_value_written_into_the_tensor_is_seen(make):
     assert schedule(step) == make(torch.tensor(0.2))(step)
 
 
+def test_a_fixed_value_is_a_constant_one_that_lies_where_the_step_does():
+    steps = torch.arange(4)
+    assert torch.equal(torch.func.vmap(fixed(0.1))(steps), torch.func.vmap(constant(0.1))(steps))
+    value = fixed(0.1)(steps[0].to("meta"))
+    assert (value.shape, value.dtype, value.is_meta) == ((), torch.float64, True)
+    assert not [*make_fx(fixed(0.1))(steps[0]).named_buffers()]
+    assert [*make_fx(constant(0.1))(steps[0]).named_buffers()]
+
+
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
-@pytest.mark.parametrize("make", SCHEDULES.values(), ids=SCHEDULES.keys())
+@pytest.mark.parametrize("make", [*SCHEDULES.values(), fixed], ids=[*SCHEDULES, "fixed"])
 def test_a_value_out_of_range_is_refused(make, value):
     with pytest.raises(ValueError, match="out of range: give a number with 0 <= "):
         make(value)

@@ -77,8 +77,9 @@ class Bernoulli(NamedTuple):
 
     def states(self) -> Float[Tensor, "n d"]:
         """All vectors of d bits, 2**d of them."""
-        d = self.logits.shape[-1]
-        return (torch.arange(count_states(2, d)).unsqueeze(-1) >> torch.arange(d) & 1).to(self.logits)
+        d, device = self.logits.shape[-1], self.logits.device
+        numbers, places = torch.arange(count_states(2, d), device=device), torch.arange(d, device=device)
+        return (numbers.unsqueeze(-1) >> places & 1).to(self.logits.dtype)
 
     def to_torch(self) -> distributions.Distribution:
         """`Independent(Bernoulli(logits=logits), 1)`."""

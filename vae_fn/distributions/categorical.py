@@ -79,9 +79,11 @@ class Categorical(NamedTuple):
 
     def states(self) -> Float[Tensor, "n v c"]:
         """All choices of one class for each variable, c**v of them."""
-        v, c = self.logits.shape[-2:]
-        chosen = torch.arange(count_states(c, v)).unsqueeze(-1) // c ** torch.arange(v) % c
-        return (chosen.unsqueeze(-1) == torch.arange(c)).to(self.logits)  # one_hot looks at values
+        (v, c), device = self.logits.shape[-2:], self.logits.device
+        numbers, places = torch.arange(count_states(c, v), device=device), torch.arange(v, device=device)
+        chosen = numbers.unsqueeze(-1) // c**places % c
+        one_hot = chosen.unsqueeze(-1) == torch.arange(c, device=device)  # torch's looks at values
+        return one_hot.to(self.logits.dtype)
 
     def to_torch(self) -> distributions.Distribution:
         """`Independent(OneHotCategorical(logits=logits), 1)`."""

@@ -141,7 +141,7 @@ def states(layered: Layered) -> Values:
     for index in layered.order[1:]:
         values.append(_states(layer(layered, index, values[-1][0])))
     count_joint([len(each) for each in values])
-    chosen = torch.meshgrid(*(torch.arange(len(each)) for each in values), indexing="ij")
+    chosen = torch.meshgrid(*(torch.arange(len(each), device=each.device) for each in values), indexing="ij")
     return _in_order(layered, [each[rows.flatten()] for each, rows in zip(values, chosen, strict=True)])
 
 

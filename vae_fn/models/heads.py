@@ -77,8 +77,9 @@ def _full_normal(raw: Float[Tensor, "*b raw"]) -> Family:
     d = int((9 + 8 * wide.shape[-1]) ** 0.5 - 3) // 2
     loc, diagonal, below = wide.split([d, d, d * (d - 1) // 2], -1)
     # Entry (i, j) below the diagonal is number i (i - 1) / 2 + j; everything else reads the zero put in front.
-    row, column = torch.arange(d).unsqueeze(-1), torch.arange(d)
-    place = torch.where(row > column, row * (row - 1) // 2 + column + 1, 0).to(raw.device)
+    column = torch.arange(d, device=raw.device)
+    row = column.unsqueeze(-1)
+    place = torch.where(row > column, row * (row - 1) // 2 + column + 1, 0)
     strict = F.pad(below, (1, 0))[..., place]
     return MultivariateNormal(loc, strict + torch.diag_embed(positive(diagonal)))
 

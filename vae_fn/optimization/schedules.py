@@ -6,8 +6,8 @@ float32 scalar.
 
 A value may be a float or a 0-d tensor. Either is held as a tensor and read at every call, so that in a compiled step it
 is an input: writing another value into the tensor (`rate.fill_(...)`) or passing another tensor does not recompile, and
-`torch.vmap` runs over several. On an accelerator give a tensor that lies there; a float is copied over at every step.
-Numbers of steps are Python integers, constants of the compiled step.
+`torch.vmap` runs over several. On an accelerator give a tensor that lies there: a float is copied over at every step, but
+not by `fixed`. Numbers of steps are Python integers, constants of the compiled step.
 """
 
 import math
@@ -34,6 +34,20 @@ def constant(value: float | Tensor) -> Schedule:
 
     def schedule(step: Int[Tensor, ""]) -> Float[Tensor, ""]:
         return _beside(held, step)
+
+    return schedule
+
+
+def fixed(value: float) -> Schedule:
+    """The same value at every step, of which a compiled step makes a constant: on an accelerator nothing is copied.
+
+    Raises:
+        ValueError: If `value` is negative, infinite or NaN.
+    """
+    checked("value", value)
+
+    def schedule(step: Int[Tensor, ""]) -> Float[Tensor, ""]:
+        return torch.full_like(step, value, dtype=torch.float64)
 
     return schedule
 

@@ -38,6 +38,7 @@ from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.wires import Coefficients, pull, vjp
 from vae_fn.models.objectives import PerSample
 from vae_fn.optimization.optimizers import Optimizer, adam
+from vae_fn.optimization.schedules import fixed
 from vae_fn.types import Params, Tree
 
 
@@ -108,7 +109,7 @@ def nvil(decay: float = 0.9, *, optimizer: Optimizer | None = None, seed: int = 
         ValueError: the decay is out of its range.
     """
     check_decay(decay)
-    descent = optimizer or adam(1e-3)
+    descent = optimizer or adam(fixed(1e-3))
 
     def init(problem: Problem, params: Params) -> LearnedBaseline:
         seen = tree.shapes_of(lambda params: features(first_layer(problem.q(params))), params)

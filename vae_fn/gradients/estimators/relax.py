@@ -29,6 +29,7 @@ from vae_fn.gradients.surrogate import assemble, weigh
 from vae_fn.gradients.wires import vjp
 from vae_fn.models.objectives import PerSample
 from vae_fn.optimization.optimizers import Optimizer, adam
+from vae_fn.optimization.schedules import fixed
 from vae_fn.types import Params, Tree
 
 
@@ -56,7 +57,7 @@ def rebar(scale: float = 1.0, temperature: float = 0.5, *, optimizer: Optimizer 
         ValueError: the temperature is not positive.
     """
     check_temperature(temperature)
-    return _tuned("rebar", lambda q: _weights(scale, temperature), optimizer or adam(1e-3))
+    return _tuned("rebar", lambda q: _weights(scale, temperature), optimizer or adam(fixed(1e-3)))
 
 
 def relax(
@@ -81,7 +82,7 @@ def relax(
         inputs = math.prod(q.logits.shape[-q.event_ndim :])
         return _weights(scale, temperature) | {"network": perceptron.perceptron(seed, inputs)}
 
-    return _tuned("relax", first, optimizer or adam(1e-3))
+    return _tuned("relax", first, optimizer or adam(fixed(1e-3)))
 
 
 def _tuned(name: str, first: Callable[[Distribution], Params], optimizer: Optimizer) -> Estimator:
