@@ -5,6 +5,7 @@ import torch
 from hypothesis import settings
 from jaxtyping import config
 
+from vae_fn.compiling import epoch, replaying
 from vae_fn.verify.strategies import register_profiles
 
 pytest_plugins = ["pytester"]
@@ -23,6 +24,22 @@ def pytest_collection_modifyitems(items):
 def fresh_compiler():
     """For whatever compiles: what was compiled before does not count. Shape checks cannot be traced and must be off."""
     torch.compiler.reset()
+
+
+@pytest.fixture
+def replays(monkeypatch):
+    """The CPU is taken for a CUDA device whose graphs do anew what they captured. The devices of all are told."""
+    captured = []
+
+    def graph(work, rehearse, device):
+        captured.append(device)
+        rehearse()
+        rehearse()
+        return work
+
+    monkeypatch.setattr(epoch, "_device", lambda state: "cuda")
+    monkeypatch.setattr(replaying, "cuda_graph", graph)
+    return captured
 
 
 @pytest.fixture

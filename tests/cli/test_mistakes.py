@@ -140,6 +140,18 @@ MISTAKES = [
     ("train --device tpu", "vae-fn train: error: --device 'tpu' is unknown: use cpu, cuda, cuda:1, mps or xpu"),
     ("train --device cuda:", "vae-fn train: error: --device 'cuda:' is unknown: use cpu, cuda, cuda:1, mps or xpu"),
     (
+        "train --cuda-graph",
+        "vae-fn train: error: --cuda-graph is for a CUDA device, not for cpu: use --device cuda, or --no-cuda-graph",
+    ),
+    (
+        "train --cuda-graph --device mps",
+        "vae-fn train: error: --cuda-graph is for a CUDA device, not for mps: use --device cuda, or --no-cuda-graph",
+    ),
+    (
+        "train --cuda-graph --device cuda:1 --no-compile",
+        "vae-fn train: error: --cuda-graph replays a compiled step: use --compile, or --no-cuda-graph",
+    ),
+    (
         "train --name ../x",
         "vae-fn train: error: --name '../x' cannot name a run: use at most 100 letters, digits and . _ + = , - with "
         "a letter or digit first; the folder to put it in is --runs-dir",

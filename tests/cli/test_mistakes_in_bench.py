@@ -19,6 +19,7 @@ from vae_fn.compiling import processor
         ("--steps 0", "--steps must be positive"),
         ("--batch-sizes 1,x", "--batch-sizes are positive numbers with commas between, not '1,x'"),
         ("--no-compile", "--no-compile is no option of a bench: use --rows, which names the ways to run the step"),
+        ("--cuda-graph", "--cuda-graph is no option of a bench: use --rows, which names the ways to run the step"),
         ("--batch-size 3", "--batch-size is no option of a bench: use --batch-sizes"),
         ("--samples 3", "--samples is no option of a bench: use --sample-counts"),
         ("--sample-counts 0", "--sample-counts are positive numbers with commas between, not '0'"),

@@ -206,7 +206,9 @@ def test_a_damaged_file_is_one_line(name, blobs, copy, capsys):
     assert str(copy / name) in told
 
 
-@pytest.mark.parametrize("option", ["--no-tensorboard", "--keep-best", "--skip-nonfinite", "--checkpoint-every"])
+@pytest.mark.parametrize(
+    "option", ["--no-tensorboard", "--keep-best", "--skip-nonfinite", "--checkpoint-every", "--cuda-graph"]
+)
 def test_what_does_nothing_in_a_race_is_refused(option, blobs, tmp_path, capsys):
     assert main(command(blobs, tmp_path / "race", option)) == 2
     assert capsys.readouterr().err.startswith(f"vae-fn race: error: {option} is no option of a race: use nothing: ")

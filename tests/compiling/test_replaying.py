@@ -9,7 +9,7 @@ import torch
 
 from vae_fn import tree
 from vae_fn.compiling import compile_epoch, compile_step, epoch, replaying
-from vae_fn.compiling.replaying import ROOM, REHEARSALS, CaptureError, cuda_graph, replayed
+from vae_fn.compiling.replaying import REHEARSALS, ROOM, CaptureError, cuda_graph, replayed
 
 EAGER = functools.partial(compile_step, backend="eager")
 """Writes over the old state as the compiled step does."""

@@ -58,6 +58,7 @@ def configs(draw):
         evaluation_draws=draw(sizes),
         microbatch=0 if TRAITS[estimator].stateful else draw(st.integers(0, 2**63 - 1)),
         compile=draw(st.booleans()),
+        cuda_graph=draw(st.booleans()),
         device=draw(st.sampled_from(["cpu", "cuda", "cuda:1", "mps"])),
         runs_dir=Path(draw(texts)),
         name=draw(st.none() | names),

@@ -52,6 +52,8 @@ def test_the_advice_is_one_that_can_be_followed(changes, advice):
 def test_what_cannot_be_compiled_goes_on_without():
     line = in_a_line(InductorError("CppCompileError: no g++\nand more"), TrainConfig(), GO_ON)
     assert line == f"the step cannot be compiled (CppCompileError: no g++); {GO_ON} --no-compile"
+    replayed = TrainConfig(device="cuda", cuda_graph=True)
+    assert (in_a_line(InductorError("no"), replayed, GO_ON) or "").endswith(f"{GO_ON} --no-compile --no-cuda-graph")
 
 
 @pytest.fixture

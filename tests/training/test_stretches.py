@@ -62,3 +62,14 @@ def test_a_value_that_is_written_into_its_tensor_is_read():
     assert counters["stats"]["unique_graphs"] == 0
     faster = member._replace(values=member.values | {"learning_rate": value(0.3)})
     check_equal(found, taken(compiled_stretches(family, [faster]), beginnings(family, [faster]), cuts=(2,)))
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_replayed_members_share_their_graph_and_are_the_compiled_ones_to_the_bit(replays):
+    """They differ in learning rate and weight of the KL, which are written to where the graph reads them."""
+    family = family_of()
+    found = taken(compiled_stretches(family, members(2), cuda_graph=True), beginnings(family, members(2)))
+    assert len(replays) == 1
+    torch.compiler.reset()
+    check_equal(found, taken(compiled_stretches(family, members(2)), beginnings(family, members(2))))
+    assert len(replays) == 1

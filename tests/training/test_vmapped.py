@@ -1,5 +1,7 @@
 """Members side by side: the members alone to rounding, each with its own order, noise and values."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch._dynamo.utils import counters
@@ -104,3 +106,13 @@ def test_compiled_members_are_the_members_alone_to_rounding_in_two_programs(edge
     counters.clear()
     check_equal(family, vmapped(family, members(), EDGES[edge]), lambda state: state, 1e-4)
     assert counters["stats"]["unique_graphs"] == 2
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_replayed_members_are_the_compiled_ones_to_the_bit(replays):
+    """The short last batch of an epoch has a graph of its own."""
+    family = family_of()
+    edges = partial(compile_epoch, cuda_graph=True), compile_epoch
+    found, expected = (taken(vmapped(family, members(2), edge), beginnings(family, members(2))) for edge in edges)
+    assert len(replays) == 2
+    assert all(map(torch.equal, tree.leaves(found), tree.leaves(expected)))

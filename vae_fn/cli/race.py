@@ -39,6 +39,7 @@ INSTEAD = {
         "nothing: a race that is stopped goes on by itself",
     ),
     **dict.fromkeys(("--tensorboard", "--no-tensorboard"), "nothing: a race draws its own figure"),
+    **dict.fromkeys(("--cuda-graph", "--no-cuda-graph"), "nothing: the legs of a race take their steps one by one"),
     **dict.fromkeys(("--skip-nonfinite", "--no-skip-nonfinite"), "nothing: a leg that is lost ends, and is told"),
 }
 """Options of `vae-fn train` that each leg has its own of, or that mean nothing here, and what to use."""

@@ -20,7 +20,9 @@ FEWEST = 5
 """Windows: of fewer, quartiles say nothing."""
 
 INSTEAD = {
-    **dict.fromkeys(("--compile", "--no-compile"), "--rows, which names the ways to run the step"),
+    **dict.fromkeys(
+        ("--compile", "--no-compile", "--cuda-graph", "--no-cuda-graph"), "--rows, which names the ways to run the step"
+    ),
     "--batch-size": "--batch-sizes",
     "--samples": "--sample-counts",
     **dict.fromkeys(

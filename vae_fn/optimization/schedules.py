@@ -6,8 +6,8 @@ float32 scalar.
 
 A value may be a float or a 0-d tensor. Either is held as a tensor and read at every call, so that in a compiled step it
 is an input: writing another value into the tensor (`rate.fill_(...)`) or passing another tensor does not recompile, and
-`torch.vmap` runs over several. On an accelerator give a tensor that lies there: a float is copied over at every step, but
-not by `fixed`. Numbers of steps are Python integers, constants of the compiled step.
+`torch.vmap` runs over several. On an accelerator give a tensor that lies there: a float is copied over at every step,
+but not by `fixed`. Numbers of steps are Python integers, constants of the compiled step.
 """
 
 import math

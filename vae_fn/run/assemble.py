@@ -15,7 +15,7 @@ from vae_fn.models import VAE
 from vae_fn.optimization import optimizers
 from vae_fn.optimization.schedules import Schedule
 from vae_fn.random import Streams
-from vae_fn.run.checks import ConfigError
+from vae_fn.run.checks import ConfigError, check_cuda_graph
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.faults import check_cache
 from vae_fn.run.machine import check_compiler, check_device
@@ -78,7 +78,7 @@ def assemble(config: TrainConfig) -> Parts:
     """Make the parts of a run; everything that a user can have got wrong in them is found here.
 
     Raises:
-        UserError: the device or the data cannot be used, a setting does not fit the data, or there is no compiler.
+        UserError: the device or the data cannot be used, a setting does not fit them, or there is no compiler.
     """
     return assemble_members([config])[0]
 
@@ -94,6 +94,7 @@ def assemble_members(configs: Sequence[TrainConfig]) -> list[Parts]:
     shared = [{f.name: getattr(each, f.name) for f in fields(each) if f.name not in OWN} for each in configs]
     if any(others != shared[0] for others in shared):
         raise ValueError(f"members of an ensemble share all settings but {', '.join(OWN)}")
+    check_cuda_graph(config)
     check_device(config)
     check_compiler(config)
     check_cache(config)

@@ -119,6 +119,20 @@ def check_latents(config: Any) -> None:
         raise ConfigError(f"free_bits is there for normal latents, not for {family} ones: use --free-bits 0")
 
 
+def check_cuda_graph(config: Any) -> None:
+    """Check, before training, that there is a step to replay; whoever only uses the model may do so on any device.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if config.cuda_graph and not config.device.startswith("cuda"):
+        raise ConfigError(
+            f"--cuda-graph is for a CUDA device, not for {config.device}: use --device cuda, or --no-cuda-graph"
+        )
+    if config.cuda_graph and not config.compile:
+        raise ConfigError("--cuda-graph replays a compiled step: use --compile, or --no-cuda-graph")
+
+
 def check_combinations(config: Any) -> None:
     """Check what does not go together."""
     traits = TRAITS[config.estimator]

@@ -22,7 +22,7 @@ Preset = Literal["tutorial", "quick", "bernoulli-200", "bernoulli-2x200", "categ
 DATA_NAMES = ("mnist", "fashion-mnist", "kmnist", "emnist")
 """Data sets that have a name; anything else is a path."""
 
-LATER = ("latent_family", "classes", "precision", "microbatch")
+LATER = ("latent_family", "classes", "precision", "microbatch", "cuda_graph")
 """Settings that old runs do not have: their defaults are what those runs did."""
 
 _CONVERT: Mapping[Any, Callable[[Any], Any]] = {Path: Path, float: float}
@@ -89,6 +89,8 @@ class TrainConfig:
     The gradient is summed over the batch: less memory, the same numbers to rounding."""
     compile: bool = True
     """Compile the training step (a minute at the start the first time, seconds later on; then faster steps)."""
+    cuda_graph: bool = False
+    """Replay the compiled step as a CUDA graph, on a CUDA device only; unmeasured."""
     device: str = "cpu"
     """Where to compute: cpu, cuda, cuda:1, mps, ..."""
     runs_dir: Path = Path("runs")

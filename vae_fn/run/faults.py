@@ -31,9 +31,13 @@ def in_a_line(fault: BaseException, config: TrainConfig, go_on: str) -> str | No
     """
     if lacks_memory(fault):
         return f"the step does not fit into memory: {_smaller(config, go_on)}"
-    if type(fault).__name__ != "InductorError":  # which only exists where something is compiled
-        return None
-    return f"the step cannot be compiled ({str(fault).splitlines()[0]}); {go_on} --no-compile"
+    match type(fault).__name__:  # classes that only exist where something is compiled
+        case "CaptureError":
+            return f"{fault}; {go_on} --no-cuda-graph"
+        case "InductorError":
+            plain = "--no-compile" + " --no-cuda-graph" * config.cuda_graph
+            return f"the step cannot be compiled ({str(fault).splitlines()[0]}); {go_on} {plain}"
+    return None
 
 
 def check_cache(config: TrainConfig) -> None:

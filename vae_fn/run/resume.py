@@ -18,9 +18,12 @@ from vae_fn.run.sitting import Sitting, carry_on_alone
 from vae_fn.run.train import beginning, initial_state
 from vae_fn.training.loop import Progress, begin
 
-FREE = ("data", "tensorboard", "checkpoint_every", "keep_last", "keep_best", "microbatch", "compile", "device")
-"""Settings that may differ in a resumed run: `data` may lie elsewhere, for its checksum is compared; `microbatch`,
-`compile` and `device` change the numbers by rounding."""
+FREE = (
+    *("data", "tensorboard", "checkpoint_every", "keep_last", "keep_best"),
+    *("microbatch", "compile", "cuda_graph", "device"),
+)
+"""Settings that may differ in a resumed run: `data` may lie elsewhere, for its checksum is compared; the last four
+change the numbers by rounding."""
 
 
 def resume(place: Path, config: TrainConfig, *, exact: bool = False, quiet: bool = False) -> Path:

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,8 +109,8 @@ def advancing(members: Sequence[Parts]) -> Advance:
     if not config.compile:
         return one_by_one([step_by_shape(parts.algorithm) for parts in members], own)
     if config.device == "cpu" or len(members) == 1 or config.microbatch:
-        return compiled_stretches(family, own)
-    return vmapped(family, _alike(own), compile_epoch)
+        return compiled_stretches(family, own, cuda_graph=config.cuda_graph)
+    return vmapped(family, _alike(own), partial(compile_epoch, cuda_graph=config.cuda_graph))
 
 
 def last_common_step(runs: Sequence[Path]) -> int:

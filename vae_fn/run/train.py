@@ -66,5 +66,6 @@ def beginning(parts: Parts) -> Record:
     """Where a run stands before its first step, and what it depends on."""
     config = parts.config
     products = used_gemm() if config.compile and config.device == "cpu" else "torch"
-    here = environment(config.device, random.GENERATOR) | {"compile": config.compile, "gemm": products}
+    way = "cuda_graph" if config.cuda_graph else config.compile
+    here = environment(config.device, random.GENERATOR) | {"compile": way, "gemm": products}
     return Record(0, 0, 0, 0, 0.0, 0, None, to_toml(config), here, checksum(parts.dataset), list(parts.dataset.shape))

@@ -61,7 +61,9 @@ def one_by_one(runs: Sequence[Run], members: Sequence[Member]) -> Advance:
     return _in_turn(take)
 
 
-def compiled_stretches(family: Family, members: Sequence[Member], gemm: Gemm | None = None) -> Advance:
+def compiled_stretches(
+    family: Family, members: Sequence[Member], gemm: Gemm | None = None, cuda_graph: bool = False
+) -> Advance:
     """The stretch as compiled calls of the same numbers: one for the full batches, one for a short last batch.
 
     All members run the same programs, in turn. The images stay where they are: a step gathers its batch at the places
@@ -73,10 +75,11 @@ def compiled_stretches(family: Family, members: Sequence[Member], gemm: Gemm | N
         family: the algorithm as a function of a member's values.
         members: of equal numbers of images and batch sizes.
         gemm: as in `compile_step`.
+        cuda_graph: as in `compile_epoch`, of full batches; the values of all members must then lie on their device.
     """
     forms = [tuple(tree.flat_names(member.values)) for member in members]
     examples = dict(zip(forms, members, strict=True))
-    programs = {form: _program(family, member, gemm) for form, member in examples.items()}
+    programs = {form: _program(family, member, gemm, cuda_graph) for form, member in examples.items()}
     own = [member._replace(streams=tree.clone(member.streams)) for member in members]  # split keys share memory
 
     def take(number: int, state: State, step: int, count: int) -> tuple[State, Tensor]:
@@ -86,7 +89,7 @@ def compiled_stretches(family: Family, members: Sequence[Member], gemm: Gemm | N
 
 
 def _program(
-    family: Family, member: Member, gemm: Gemm | None
+    family: Family, member: Member, gemm: Gemm | None, cuda_graph: bool
 ) -> Callable[[Member, State, int, int], tuple[State, Tensor]]:
     """The stretch of any member that has values of this one's structure.
 
@@ -101,7 +104,8 @@ def _program(
         batch = Batch(images[order[first + torch.arange(size, device=order.device)]])
         return algorithm.step(state, batch, draw_noise(streams, state.step, specs, torch.float32))
 
-    many, one = compile_epoch(step, gemm=gemm), step_by_shape(algorithm, partial(compile_step, gemm=gemm))
+    many = compile_epoch(step, gemm=gemm, cuda_graph=cuda_graph)
+    one = step_by_shape(algorithm, partial(compile_step, gemm=gemm))
 
     def take(member: Member, state: State, step: int, count: int) -> tuple[State, Tensor]:
         check_stretch(batches, state, step, count)
