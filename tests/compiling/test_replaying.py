@@ -130,6 +130,17 @@ def test_tensors_on_several_devices_are_refused():
         replayed(lambda state, x: (state, {}), EAGER, start(), inputs, graph)
 
 
+def test_a_closed_over_tensor_on_another_device_is_refused():
+    """One without a dimension is taken in silence, as a number: the graph would never see another value."""
+    state, rate = {"total": torch.ones(3, device="meta")}, torch.tensor(0.1)
+
+    def scaling(state):
+        return {"total": state["total"] * rate * torch.tensor(2.0)}, {}
+
+    with pytest.raises(CaptureError, match="reads a tensor on cpu: move it to meta, or leave cuda_graph out"):
+        replayed(scaling, EAGER, state, (), graph)
+
+
 class FakeCuda:
     """Records what is done to streams and graphs, in its order, and the device that is current then."""
 

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vae_fn import tree
 from vae_fn.types import Tree
@@ -49,9 +52,9 @@ def replayed(step: Step, edge: Callable[[Step], Step], state: Tree, inputs: tupl
         inputs: likewise.
         capture: such as `cuda_graph`.
     """
-    _, info = tree.shapes_of(step, state, *inputs)
-    room = tree.map(lambda leaf: torch.zeros(ROOM, *leaf.shape, dtype=leaf.dtype, device=leaf.device), info)
     device = _one_device((state, inputs))
+    info = _told(step, state, inputs, device)
+    room = tree.map(lambda leaf: torch.zeros(ROOM, *leaf.shape, dtype=leaf.dtype, device=leaf.device), info)
     held, own = Held(_copy(state), torch.zeros((), dtype=torch.int64, device=device), room), _copy(inputs)
     take = edge(_reporting(step))
 
@@ -139,6 +142,37 @@ def _one_device(values: Tree) -> torch.device:
         names = " and ".join(sorted(map(str, devices)))
         raise CaptureError(f"state and inputs are on {names}: move all to one device, or leave cuda_graph out")
     return devices.pop()
+
+
+def _told(step: Step, state: Tree, inputs: tuple[Any, ...], device: torch.device) -> Tree:
+    """What a step reports, in its shapes; a tensor that it closes over must not lie elsewhere either."""
+    reads = _Reads()
+
+    def watched(state: Tree, *inputs: Any) -> tuple[Tree, Tree]:
+        with reads:
+            return step(state, *inputs)
+
+    _, info = tree.shapes_of(watched, state, *inputs)
+    if others := reads.devices - {device}:
+        names = " and ".join(sorted(map(str, others)))
+        raise CaptureError(f"the step reads a tensor on {names}: move it to {device}, or leave cuda_graph out")
+    return info
+
+
+class _Reads(TorchDispatchMode):
+    """Notes the devices of tensors that operations take and that were there before: others have no data here."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.devices: set[torch.device] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.ops.aten.lift_fresh.default:  # a number that is written in the step
+            leaves = pytree.arg_tree_leaves(*args, **(kwargs or {}))
+            self.devices |= {x.device for x in leaves if isinstance(x, Tensor) and not isinstance(x, FakeTensor)}
+        return func(*args, **(kwargs or {}))
 
 
 def _reporting(step: Step) -> Step:
