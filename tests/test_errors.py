@@ -39,9 +39,10 @@ def test_kinds():
         check_kind("net", nn.Linear, nn.Module, "call it")
 
 
-def test_named_tuples_of_the_same_fields_are_told_how_to_become_one():
+def test_named_tuples_of_the_same_fields_are_told_how_one_that_keeps_the_contract_becomes_one():
     kind, own = (namedtuple(name, ("first", "second")) for name in ("Pair", "Own"))
-    with pytest.raises(TypeError, match=r"^pair must be a Pair, not an Own: its fields .* so Pair\(\*pair\) makes one"):
+    hint = r"one of your own that keeps the same contract becomes one by Pair\(\*pair\)"
+    with pytest.raises(TypeError, match=rf"^pair must be a Pair, not an Own: call it; {hint}$"):
         check_kind("pair", own(1, 2), kind, "call it")
     for other in (own, kind, namedtuple("Other", ("second", "first"))(1, 2), (1, 2)):
         with pytest.raises(TypeError, match=r"^pair must be a Pair, not .*: call it$"):

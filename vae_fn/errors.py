@@ -17,7 +17,8 @@ class UserError(ValueError):
 def check_kind(what: str, value: Any, kind: type, instead: str) -> None:
     """Hold an argument against the kind that it must be of.
 
-    A named tuple of one's own with the same fields is another kind: what asks for a type elsewhere would miss it.
+    A named tuple of one's own with the same fields is another kind: what asks for a type elsewhere would miss it, and
+    the functions in it may keep another contract, as those of optax do.
 
     Args:
         what: what the argument is called.
@@ -30,8 +31,8 @@ def check_kind(what: str, value: Any, kind: type, instead: str) -> None:
     """
     if not isinstance(value, kind):
         alike = isinstance(value, tuple) and getattr(value, "_fields", ()) == getattr(kind, "_fields", None)
-        advice = f"its fields are the same, so {kind.__name__}(*{what}) makes one" if alike else instead
-        raise TypeError(f"{what} must be {_article(kind.__name__)}, not {described(value)}: {advice}")
+        own = f"; one of your own that keeps the same contract becomes one by {kind.__name__}(*{what})" if alike else ""
+        raise TypeError(f"{what} must be {_article(kind.__name__)}, not {described(value)}: {instead}{own}")
 
 
 def check_count(what: str, value: Any, least: int = 1) -> None:
