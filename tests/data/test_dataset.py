@@ -1,5 +1,7 @@
 """Held-out splits are partitions, epochs are permutations, batches lose nothing, and scaling is exact."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -112,7 +114,8 @@ def test_impossible_counts(count):
 
 @pytest.mark.parametrize("count", [-1, 0.1, 5.0, "2", None])
 def test_what_is_held_out_is_a_count(count, unchecked):
-    with pytest.raises(ValueError, match=rf"^count={count!r} is out of range: give a whole number, 0 or more$"):
+    said = re.escape(f"count={count!r} is out of range: give a whole number, 0 or more")
+    with pytest.raises(ValueError, match=f"^{said}$"):
         hold_out(dataset(5), count, random.key(0))
 
 
@@ -124,7 +127,8 @@ def test_batches_are_cut_from_a_number_of_images(n, unchecked):
 
 @pytest.mark.parametrize("batch_size", [-1, 0, 0.5, 2.0, "2", None])
 def test_a_batch_is_a_number_of_images(batch_size, unchecked):
-    with pytest.raises(ValueError, match=rf"^batch_size={batch_size!r} is out of range: give a whole number, 1 or mor"):
+    said = re.escape(f"batch_size={batch_size!r} is out of range: give a whole number, 1 or more")
+    with pytest.raises(ValueError, match=f"^{said}$"):
         batch_slices(5, batch_size)
 
 
