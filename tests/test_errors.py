@@ -1,5 +1,6 @@
 """How a mistake is told."""
 
+import errno
 import statistics
 from collections import namedtuple
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from vae_fn.errors import check_count, check_kind, described, lines_through
+from vae_fn.errors import brief, check_count, check_kind, described, lacks_memory, lines_through, place
 
 
 @pytest.mark.parametrize(
@@ -72,3 +73,52 @@ def test_the_lines_that_a_fault_came_through():
     assert (file, outer) == (statistics.__file__, own)
     assert lines_through(raised.value, lambda file: file == __file__) == own
     assert lines_through(raised.value, lambda file: False) == []
+
+
+ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"
+
+
+class InductorError(RuntimeError):
+    """As torch names it."""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        RuntimeError(ALLOCATOR),
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        InductorError(f"RuntimeError: {ALLOCATOR}"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_want_of_memory_is_known_in_every_form(fault):
+    assert lacks_memory(fault)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        ValueError("out of memory"),
+        KeyError(),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_other_faults_lack_no_memory(fault):
+    assert not lacks_memory(fault)
+
+
+def test_a_fault_in_brief():
+    assert brief(KeyError()) == "KeyError"
+    assert brief(ValueError("\n  first \nsecond")) == "ValueError: first"
+    assert brief(ValueError("long " * 100)).startswith("ValueError: long long")
+    assert len(brief(ValueError("long " * 100))) == 300
+
+
+def test_a_line_is_named_by_the_path_from_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert place(tmp_path / "folder" / "mine.py", 9) == "folder/mine.py, line 9"
+    assert place(tmp_path.parent / "mine.py", 9) == f"{tmp_path.parent}/mine.py, line 9"

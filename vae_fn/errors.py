@@ -1,8 +1,10 @@
-"""What a user can put right, as opposed to a fault of the program."""
+"""What a user can put right, as opposed to a fault of the program, and how a fault is told in a line."""
 
+import errno
 import traceback
 from collections.abc import Callable
 from numbers import Integral, Real
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -45,10 +47,40 @@ def check_count(what: str, value: Any, least: int = 1) -> None:
         raise ValueError(f"{what}={described(value)} is out of range: give a whole number, {least} or more")
 
 
+NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+"""What a RuntimeError of torch says where there is not enough."""
+
+
+def lacks_memory(fault: BaseException) -> bool:
+    """Whether it says so: torch has a class for it, which is known by its name as torch may not be here, and words."""
+    if isinstance(fault, OSError):
+        return fault.errno == errno.ENOMEM
+    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(fault, RuntimeError) and any(words in str(fault) for words in NO_MEMORY)
+
+
+def brief(fault: BaseException) -> str:
+    """A fault's type and the first line of what it says, cut where that is long."""
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    return f"{type(fault).__name__}: {lines[0]}"[:_LONGEST] if lines else type(fault).__name__
+
+
 def lines_through(fault: BaseException, among: Callable[[str], bool] = lambda file: True) -> list[tuple[str, int]]:
     """The files, of those that `among` takes, and their lines that a fault came through, the innermost first."""
     frames = reversed(traceback.extract_tb(fault.__traceback__))
     return [(frame.filename, frame.lineno or 0) for frame in frames if among(frame.filename)]
+
+
+def place(file: str | Path, line: int | None) -> str:
+    """A line of a file, in words."""
+    return f"{shown(file)}, line {line}"
+
+
+def shown(file: str | Path) -> str:
+    """A path from here, if it is below."""
+    here, file = Path.cwd(), Path(file)
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)
 
 
 def is_number(value: Any) -> bool:
@@ -71,7 +103,7 @@ def described(value: Any) -> str:
     return kind if dtype is None or shape is None else f"{kind} of {dtype} and shape {tuple(shape)}"
 
 
-_SHOWN = 40  # letters
+_SHOWN, _LONGEST = 40, 300  # letters
 
 
 def _article(name: str) -> str:

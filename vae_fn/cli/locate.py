@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from vae_fn.cli.parse import did_you_mean
-from vae_fn.errors import UserError, lines_through
+from vae_fn.errors import UserError, brief, lacks_memory, lines_through, place
 
 
 class Located(NamedTuple):
@@ -59,18 +59,18 @@ def reported(what: str, *files: Path | None) -> Iterator[None]:
         files: of the user's code: their innermost line is named, or else the innermost of all.
 
     Raises:
-        UserError: something was raised, or the kit refused what it was given.
+        UserError: something was raised, or the kit refused what it was given. Want of memory is raised as it is.
     """
     try:
         yield
-    except (UserError, MemoryError):
-        raise
     except (Exception, SystemExit) as fault:
-        if place := _place_in(fault, files):
-            raise UserError(f"{what} raised {_brief(fault)}{place}") from fault
+        if isinstance(fault, UserError) or lacks_memory(fault):
+            raise
+        if within := _place_in(fault, files):
+            raise UserError(f"{what} raised {brief(fault)}{within}") from fault
         if isinstance(fault, ValueError | TypeError):
-            raise UserError(f"{what} was refused: {_brief(fault)}") from fault
-        raise UserError(f"{what} raised {_brief(fault)}{_place(fault)}; --debug shows the traceback") from fault
+            raise UserError(f"{what} was refused: {brief(fault)}") from fault
+        raise UserError(f"{what} raised {brief(fault)}{_place(fault)}; --debug shows the traceback") from fault
 
 
 def takes(fn: Callable, *args: Any) -> bool:
@@ -128,8 +128,8 @@ def _run(load: Callable[[], Any], what: str) -> Any:
 
 def _raised(what: str, fault: BaseException) -> UserError:
     if isinstance(fault, SyntaxError) and fault.filename:
-        return UserError(f"{what} cannot be imported: {fault.msg} ({shown(fault.filename)}, line {fault.lineno})")
-    return UserError(f"{what} cannot be imported: it raised {_brief(fault)}{_place(fault)}")
+        return UserError(f"{what} cannot be imported: {fault.msg} ({place(fault.filename, fault.lineno)})")
+    return UserError(f"{what} cannot be imported: it raised {brief(fault)}{_place(fault)}")
 
 
 def _place(fault: BaseException) -> str:
@@ -137,26 +137,14 @@ def _place(fault: BaseException) -> str:
     return _innermost(lines_through(fault, lambda file: "importlib" not in file))
 
 
-def shown(file: str | Path) -> str:
-    """A path from here, if it is below."""
-    here, file = Path.cwd(), Path(file)
-    return str(file.relative_to(here) if file.is_relative_to(here) else file)
-
-
 def _place_in(fault: BaseException, files: Collection[Path | None]) -> str:
     """The innermost line of these files that the fault came through."""
-    return _innermost(lines_through(fault, lambda file: Path(file) in files))
+    return _innermost(lines_through(fault, lambda file: Path(file).resolve() in files))
 
 
 def _innermost(lines: list[tuple[str, int]]) -> str:
     """Where the first of them is, in brackets; nothing if there is none."""
-    return f" ({shown(lines[0][0])}, line {lines[0][1]})" if lines else ""
-
-
-def _brief(fault: BaseException) -> str:
-    """A fault's type and the first line of what it says."""
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    return f"{type(fault).__name__}: {lines[0]}"[:300] if lines else type(fault).__name__
+    return f" ({place(*lines[0])})" if lines else ""
 
 
 def _file(value: Any, module: ModuleType) -> Path | None:

@@ -23,8 +23,7 @@ from vae_fn.cli import (
     verify,
 )
 from vae_fn.cli.parse import UsageError, did_you_mean, filled
-from vae_fn.errors import UserError
-from vae_fn.run.faults import lacks_memory
+from vae_fn.errors import UserError, lacks_memory
 from vae_fn.run.interrupts import Interrupted
 
 COMMANDS = {

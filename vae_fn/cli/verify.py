@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from vae_fn.cli.output import check_json, write_json
 from vae_fn.cli.parse import parse
+from vae_fn.errors import shown
 
 if TYPE_CHECKING:
     from vae_fn.verify.mutations.fates import Mutated
@@ -62,7 +63,7 @@ def main(args: Sequence[str]) -> int:
     options = parse(VerifyOptions, args, prog="vae-fn verify")
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of each machine without a GPU
     from vae_fn.cli.given import subject_of
-    from vae_fn.cli.locate import locate, reported, shown
+    from vae_fn.cli.locate import locate, reported
     from vae_fn.verify.batteries import findings
     from vae_fn.verify.certificate import Certificate, provenance
     from vae_fn.verify.report import gather

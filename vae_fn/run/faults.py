@@ -4,21 +4,10 @@ import errno
 import os
 import tempfile
 
+from vae_fn.errors import lacks_memory
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.estimators import TRAITS
-
-NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
-"""What a RuntimeError of torch says where there is not enough."""
-
-
-def lacks_memory(fault: BaseException) -> bool:
-    """Whether it says so: torch has a class for it, which is known by its name as torch may not be here, and words."""
-    if isinstance(fault, OSError):
-        return fault.errno == errno.ENOMEM
-    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(fault, RuntimeError) and any(words in str(fault) for words in NO_MEMORY)
 
 
 def in_a_line(fault: BaseException, config: TrainConfig, go_on: str) -> str | None:

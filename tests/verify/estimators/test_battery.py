@@ -9,6 +9,7 @@ import torch
 
 from tests.gradients.references import ESTIMATORS
 from vae_fn import tree, verify
+from vae_fn.errors import place
 from vae_fn.gradients import Coefficients, from_coefficients
 from vae_fn.gradients.estimators import CATALOGUE, pathwise, rloo, sticking_the_landing
 from vae_fn.verify.estimators.battery import estimator, identities, never_runs
@@ -143,7 +144,7 @@ def test_whatever_is_raised_in_all_settings_is_rejected_with_its_line_and_nothin
     assert report.not_covered == ("everything else, as it never runs",)
     line = rule.__code__.co_firstlineno + (rule is not forgets)
     assert said in verdict.detail
-    assert verdict.detail.endswith(f" (test_battery.py, line {line})")
+    assert verdict.detail.endswith(f" ({place(__file__, line)})")
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

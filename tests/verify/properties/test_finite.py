@@ -1,5 +1,7 @@
 """Envelopes: found, promised, and missed."""
 
+import re
+
 import pytest
 import torch
 
@@ -101,6 +103,7 @@ def test_what_cannot_be_vmapped_is_not_judged():
     verdict = verify.finite(lambda x: x if x.sum() > 0 else -x, torch.ones(2))
     assert verdict.status == "inconclusive"
     assert "parity" in verdict.detail
+    assert re.search(r" \(.*test_finite\.py, line \d+\)$", verdict.detail), verdict.detail
 
 
 def test_what_means_nothing_is_refused():

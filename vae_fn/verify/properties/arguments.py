@@ -79,9 +79,3 @@ def dims_of(dims: Dims, parts: Sequence[Tree]) -> list[int | None]:
     if len(each) != len(parts):
         raise ValueError(f"{len(each)} batch dimensions are given for {len(parts)} parts: give one for each, or None")
     return each
-
-
-def reason(error: Exception) -> str:
-    """The first line of what an error says."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]

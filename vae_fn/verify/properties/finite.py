@@ -9,7 +9,8 @@ from torch import Tensor
 from vae_fn import random, tree
 from vae_fn.types import Tree
 from vae_fn.verify.coordinates import as_tensors
-from vae_fn.verify.properties.arguments import Arguments, arguments, is_floating, reason
+from vae_fn.verify.places import raised
+from vae_fn.verify.properties.arguments import Arguments, arguments, is_floating
 from vae_fn.verify.properties.envelope import Domain, Space, magnitudes, points, space
 from vae_fn.verify.seeds import name_of
 from vae_fn.verify.verdict import Status, Verdict
@@ -79,7 +80,7 @@ def finite(
             held = _fault(fn, given, varied, points(varied, ladder[middle], random.fold_in(key, middle))) is None
             low, high = (middle, high) if held else (low, middle)
     except RuntimeError as error:
-        return verdict("inconclusive", f"it cannot be vmapped over its arguments, as parity tells: {reason(error)}")
+        return verdict("inconclusive", f"it cannot be vmapped over its arguments, as parity tells: {raised(error)}")
     return verdict("passed", f"value and gradient are finite up to {ladder[low]:g}", ladder[low])
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from vae_fn.compiling import compile_pure
+from vae_fn.errors import brief
 from vae_fn.types import Tree
-from vae_fn.verify.properties.arguments import Arguments, arguments, reason
+from vae_fn.verify.properties.arguments import Arguments, arguments
 from vae_fn.verify.seeds import name_of
 from vae_fn.verify.verdict import Status, Verdict
 from vae_fn.words import counted
@@ -42,7 +43,7 @@ def no_recompile(fn: Callable[..., Tree], calls: Sequence[tuple[Tree, ...]], *, 
         again = _compiled_again(fn, given)
         guilty = [] if again is None else _guilty(fn, given[0], given[again])
     except Exception as error:  # the compiler's, or the function's under it
-        return verdict("rejected", f"it cannot be compiled whole: {reason(error)}")
+        return verdict("rejected", f"it cannot be compiled whole: {brief(error)}")
     if again is None:
         return verdict("passed", f"one graph for {counted(len(given), 'call')}", 0.0)
     blamed = " and ".join(_said(name, given[0].leaves[name], given[again].leaves[name]) for name in guilty)

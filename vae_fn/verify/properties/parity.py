@@ -12,7 +12,7 @@ from vae_fn.compiling import compile_pure
 from vae_fn.types import Tree
 from vae_fn.verify.coordinates import as_tensors, coordinates_of, vector
 from vae_fn.verify.places import raised
-from vae_fn.verify.properties.arguments import Arguments, Dims, arguments, dims_of, is_floating, reason
+from vae_fn.verify.properties.arguments import Arguments, Dims, arguments, dims_of, is_floating
 from vae_fn.verify.properties.conditioning import Reference, reference
 from vae_fn.verify.properties.results import Gap, differing_shapes, not_a_number, widest
 from vae_fn.verify.seeds import name_of
@@ -78,7 +78,7 @@ def parity(
         try:
             results = eager if run is None else run()
         except Exception as error:  # the compiler's, vmap's, or the function's under them
-            return verdict("rejected", f"it cannot be {way}: {reason(error)}")
+            return verdict("rejected", f"it cannot be {way}: {raised(error)}")
         if said := differing_shapes(results[0], eager[0]):
             return verdict("rejected", f"{way}: {said}")
         found[way] = max(_gap(*pair, excess_bits) for pair in zip(results, references, strict=True))
