@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vae_fn import tree
+from vae_fn.errors import place
 from vae_fn.gradients.estimators import CATALOGUE, pathwise
 from vae_fn.verify.estimators.battery import estimator
 from vae_fn.verify.estimators.contract import misshapen
@@ -17,10 +18,15 @@ def giving(change):
 
 
 WRONG = {
-    r"a value of shape \(\) for a batch of 3 examples: return one for each, of shape \(3,\)": lambda found: (
-        found._replace(value=found.value.sum())
+    r"a Tensor of torch.float64 and shape \(\) as value for a batch of 3 examples: return a tensor of shape \(3,\)": (
+        lambda found: found._replace(value=found.value.sum())
     ),
-    "a value 1.0 for a batch of 3 examples: return one for each": lambda found: found._replace(value=1.0),
+    r"1.0 as value for a batch of 3 examples: return a tensor of shape \(3,\), one number for each": (
+        lambda found: found._replace(value=1.0)
+    ),
+    r"an ndarray of float64 and shape \(3,\) as value for a batch of 3 examples: return a tensor of shape \(3,\)": (
+        lambda found: found._replace(value=found.value.detach().numpy())
+    ),
     "None as grads: return a tree like the parameters, of the sum over the batch": lambda found: found._replace(
         grads=None
     ),
@@ -29,6 +35,12 @@ WRONG = {
     ),
     "grads that are no tree like the parameters, .*: the leaves are flat where encoder/weight": lambda found: (
         found._replace(grads={"flat": torch.ones(3)})
+    ),
+    "grads that are no tree like the parameters, .*: encoder/weight is 'none', no tensor": lambda found: (
+        found._replace(grads=tree.map(lambda leaf: "none", found.grads))
+    ),
+    "grads that are no tree like the parameters, .*: encoder/weight is an ndarray of .*, no tensor": lambda found: (
+        found._replace(grads=tree.map(lambda leaf: leaf.detach().numpy(), found.grads))
     ),
     "a tuple: return a vae_fn.gradients.Estimate": lambda found: (found.value, found.grads),
 }
@@ -47,3 +59,42 @@ def test_another_form_is_rejected_by_name(said, unchecked):
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_estimators_of_the_package_keep_the_form(name):
     assert [*misshapen(CATALOGUE[name].make(), battery())] == []
+
+
+def backwards(grads):
+    return {name: backwards(part) if isinstance(part, dict) else part for name, part in reversed(grads.items())}
+
+
+def test_the_order_of_a_dictionary_of_gradients_does_not_count(unchecked):
+    mine = giving(lambda found: found._replace(grads=backwards(found.grads)))
+    report, expected = estimator(mine), estimator(pathwise())
+    assert report.passed, str(report)
+    assert [verdict.claim for verdict in report.verdicts] == [verdict.claim for verdict in expected.verdicts]
+
+
+def test_an_estimator_that_takes_no_batch_is_rejected_with_its_line():
+    right = pathwise()
+
+    def estimate(problem, params, noise, state):
+        found = right.estimate(problem, params, noise, state)
+        if found.value.ndim:
+            raise KeyError("one at a time")
+        return found
+
+    report = estimator(right._replace(estimate=estimate))
+    (verdict,) = report.verdicts
+    assert (verdict.claim, verdict.status) == ("runs", "rejected")
+    line = place(__file__, estimate.__code__.co_firstlineno + 3)
+    assert verdict.detail.startswith("it raises on every batch that its latents and samples allow, first on ")
+    assert verdict.detail.endswith(f"KeyError: 'one at a time' ({line})")
+
+
+def test_a_batch_that_one_setting_refuses_is_looked_at_in_the_next():
+    right = pathwise()
+
+    def noise_like(problem, params, samples):
+        if samples == battery()[0].samples:
+            raise ValueError("not so many")
+        return right.noise_like(problem, params, samples)
+
+    assert [*misshapen(right._replace(noise_like=noise_like), battery())] == []

@@ -1,6 +1,7 @@
 """The checks that fit an estimator, and what they make of wrong versions of it."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from vae_fn.verify.estimators.identities import (
     still,
 )
 from vae_fn.verify.estimators.mutations import mutations
-from vae_fn.verify.estimators.settings import Setting, admits, attempt, battery, refusals
+from vae_fn.verify.estimators.settings import Setting, admits, attempt, battery, estimated, refusals
 from vae_fn.verify.estimators.unbiased import integrated, of_means
 from vae_fn.verify.mutations.fates import Fate, fates
 from vae_fn.verify.places import raised
@@ -47,17 +48,18 @@ def estimator(subject: Estimator) -> Report:
 
     Returns:
         The report; what it refuses and what is out of reach is listed as not covered. Rejected is one that raises in
-        every setting that the latents and the samples which it declares let in: that is no refusal.
+        every setting that the latents and the samples which it declares let in, or on every batch there: that is no
+        refusal.
     """
     return gather(subject.name, of_estimator(subject))
 
 
-def of_estimator(subject: Estimator) -> Iterator[Verdict | str]:
-    """What `estimator` finds, as it finds it."""
-    if failed := [*never_runs(subject)]:
+def of_estimator(subject: Estimator, file: Path | None = None) -> Iterator[Verdict | str]:
+    """What `estimator` finds, as it finds it; the file that defines the estimator, if it is known, is its own code."""
+    if failed := [*never_runs(subject, file)]:
         yield from (*failed, "everything else, as it never runs")
         return
-    if failed := [*misshapen(subject, battery())]:
+    if failed := [*misshapen(subject, battery(), file)]:
         yield from (*failed, "everything else: it needs the shapes")
         return
     yield from of_means(subject, battery())
@@ -67,7 +69,7 @@ def of_estimator(subject: Estimator) -> Iterator[Verdict | str]:
     yield from NOT_COVERED
 
 
-def never_runs(subject: Estimator) -> Iterator[Verdict]:
+def never_runs(subject: Estimator, file: Path | None = None) -> Iterator[Verdict]:
     """The verdict on an estimator that raises wherever its declarations let it run, with the first error; else none."""
     first = None
     for setting in battery():
@@ -75,7 +77,7 @@ def never_runs(subject: Estimator) -> Iterator[Verdict]:
             try:
                 attempt(subject, setting)
             except Exception as error:
-                first = first or f"{setting.name}: {raised(error, subject.rule)}"
+                first = first or f"{setting.name}: {raised(error, subject.rule, file)}"
             else:
                 return
     if first is not None:
@@ -135,5 +137,4 @@ def _calls(subject: Estimator, setting: Setting) -> list[tuple[Problem, Params, 
 
 
 def _numbers(subject: Estimator, call: tuple[Problem, Params, Tree, Tree]) -> list[Tensor]:
-    found = subject.estimate(*call)
-    return tree.leaves((found.value, found.grads))
+    return tree.leaves(estimated(subject, *call))

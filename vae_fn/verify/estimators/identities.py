@@ -10,7 +10,7 @@ from vae_fn import random, tree
 from vae_fn.gradients import Estimator, Problem
 from vae_fn.types import Params, Tree
 from vae_fn.verify.coordinates import coordinates_of, vector
-from vae_fn.verify.estimators.settings import Setting, specification_of
+from vae_fn.verify.estimators.settings import Setting, estimated, specification_of
 from vae_fn.verify.problems import at_posterior
 from vae_fn.verify.properties.pure import pure
 from vae_fn.verify.seeds import key_of
@@ -37,14 +37,13 @@ def per_example(estimator: Estimator, setting: Setting) -> Verdict:
     specs = estimator.noise_like(problem, known.params, setting.samples)
     noise = random.draw(key_of(name, known.params, "per_example"), specs, torch.float64)
     state = estimator.init(problem, known.params)
-    together = estimator.estimate(problem, known.params, noise, state)
+    together = estimated(estimator, problem, known.params, noise, state)
     alone = [
-        estimator.estimate(known.pose(x[i]), known.params, tree.map(lambda leaf, i=i: leaf[:, i], noise), state)
+        estimated(estimator, known.pose(x[i]), known.params, tree.map(lambda leaf, i=i: leaf[:, i], noise), state)
         for i in range(len(x))
     ]
-    added = {"value": torch.stack([e.value for e in alone]), "grads": tree.add(*(e.grads for e in alone))}
-    seen = {"value": together.value, "grads": together.grads}
-    return replace(_same("per_example", name, seen, added), seconds=time.perf_counter() - start)
+    added = {"value": torch.stack([e["value"] for e in alone]), "grads": tree.add(*(e["grads"] for e in alone))}
+    return replace(_same("per_example", name, together, added), seconds=time.perf_counter() - start)
 
 
 def still(estimator: Estimator, samples: int = 2) -> Verdict:
@@ -62,7 +61,7 @@ def still(estimator: Estimator, samples: int = 2) -> Verdict:
     noise = random.draw(keys, specs, torch.float64)
 
     def encoder(noise: Tree) -> Tree:
-        return estimator.estimate(known.problem, known.params, noise, state).grads["encoder"]
+        return estimated(estimator, known.problem, known.params, noise, state)["grads"]["encoder"]
 
     moved = torch.vmap(encoder)(noise)
     name = f"{estimator.name} at the exact posterior, K={samples}"
@@ -83,8 +82,7 @@ def derivative(estimator: Estimator, setting: Setting) -> Verdict:
     grads, value = func.grad_and_value(
         lambda params: estimator.estimate(known.problem, params, noise, state).value.sum()
     )(known.params)
-    found = estimator.estimate(known.problem, known.params, noise, state)
-    seen = {"value": found.value, "grads": found.grads}
+    seen = estimated(estimator, known.problem, known.params, noise, state)
     return replace(
         _same("derivative", name, seen, {"value": value, "grads": grads}), seconds=time.perf_counter() - start
     )
@@ -101,8 +99,7 @@ def every_sample(estimator: Estimator, setting: Setting) -> Verdict:
     others = [_noise(estimator, setting, f"elsewhere {draw}") for draw in range(DRAWS)]
 
     def estimate(noise: Tree) -> Tensor:
-        found = estimator.estimate(known.problem, known.params, noise, state)
-        return vector({"value": found.value, "grads": found.grads})
+        return vector(estimated(estimator, known.problem, known.params, noise, state))
 
     def counts(k: int) -> bool:
         moved = (tree.map(lambda leaf, new: _replaced(leaf, new, k), noise, other) for other in others)

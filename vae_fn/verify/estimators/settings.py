@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from vae_fn import random, tree
-from vae_fn.gradients import Estimator
+from vae_fn.gradients import Estimator, Problem
 from vae_fn.gradients.oracles.moments import FURTHER, changes, moments, order_of
 from vae_fn.gradients.oracles.nodes import Nodes, product
-from vae_fn.types import Tree
+from vae_fn.types import Params, Tree
 from vae_fn.verify.integrals import TOLERANCE
 from vae_fn.verify.problems import Known, bernoulli_decoder, bernoulli_latents, categorical, linear_gaussian
 from vae_fn.verify.seeds import key_of
@@ -59,14 +59,25 @@ def battery() -> tuple[Setting, ...]:
     )
 
 
+def estimated(estimator: Estimator, problem: Problem, params: Params, noise: Tree, state: Tree) -> dict[str, Tree]:
+    """What is checked of an estimate, `{"value", "grads"}`, its gradients in the order of the parameters."""
+    found = estimator.estimate(problem, params, noise, state)
+    return {"value": found.value, "grads": in_order(found.grads, params)}
+
+
+def in_order(grads: Tree, params: Params) -> Tree:
+    """Gradients in the order of the parameters, as dictionaries may have any; others than theirs stay as they are."""
+    named = tree.flat_names(grads)
+    return tree.from_names(named, params) if named.keys() == tree.flat_names(params).keys() else grads
+
+
 def estimate_of(estimator: Estimator, setting: Setting) -> Callable[[Tree], dict[str, Tree]]:
     """The function of one draw of noise whose mean is checked: `{"value", "grads"}` at the problem's parameters."""
     problem, params = setting.known.problem, setting.known.params
     state = estimator.init(problem, params)
 
     def estimate(noise: Tree) -> dict[str, Tree]:
-        found = estimator.estimate(problem, params, noise, state)
-        return {"value": found.value, "grads": found.grads}
+        return estimated(estimator, problem, params, noise, state)
 
     return estimate
 
