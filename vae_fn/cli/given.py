@@ -57,10 +57,10 @@ def subject_of(located: Located, kind: Kind | None, args: str | None) -> Subject
     Raises:
         UserError: it is nothing that can be verified, or not of that kind, or `args` is missing or does not fit.
     """
-    value, found = located.value, _kind_of(located.value, located)
+    value, found = located.value, _reported_kind(located.value, located)
     if found in (None, "function") and callable(value) and takes(value):
         value = _called(located)
-        found = _kind_of(value, located)
+        found = _reported_kind(value, located)
     if isinstance(value, type):
         found = None
     if found == "function" and kind == "step":
@@ -70,7 +70,7 @@ def subject_of(located: Located, kind: Kind | None, args: str | None) -> Subject
         raise UserError(f"{located.target} {_said(located.value, value)}: give {wanted}")
     example = _example(found, value, located.target, args)
     name = value.name if isinstance(value, Estimator) else located.target
-    subject = Subject(found, name, value, example)
+    subject = Subject(found, name, value, example, located.file)
     _check_signatures(subject, located.target)
     _check_example(subject, located.target)
     return subject
@@ -84,11 +84,25 @@ def _example(kind: Kind, value: Any, target: str, args: str | None) -> Example:
         return Example(())
     if kind == "estimator":
         raise UserError(f"{target} is an estimator, which takes no --args: the kit has problems for it")
-    given = _called(locate(args, "--args"))
+    source = locate(args, "--args")
+    given = _called(source)
     example = given if isinstance(given, Example) else Example(given)
     if type(example.args) is not tuple:
-        raise UserError(f"{args} must return {_wanted(kind, value)}, not {_kind_of_thing(example.args)}")
+        raise UserError(f"{args} must return {_wanted(kind, value)}, not {_in_words(example.args)}")
+    if not _fit(example.args, kind, value, source):
+        raise UserError(f"--args of {target} must return {_wanted(kind, value)}, not {_in_words(example.args)}")
     return example
+
+
+def _fit(args: tuple, kind: Kind, value: Any, source: Located) -> bool:
+    """Whether arguments go with an object of a kind, as far as types tell."""
+    if kind == "optimizer":
+        return not args or (len(args) == 1 and callable(args[0]))
+    if kind == "distribution":
+        return not args or (len(args) == 1 and _reported_kind(args[0], source) == "distribution")
+    if isinstance(value, Algorithm):
+        return len(args) == 1
+    return any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(args))
 
 
 def _check_signatures(subject: Subject, target: str) -> None:
@@ -99,19 +113,8 @@ def _check_signatures(subject: Subject, target: str) -> None:
 
 def _check_example(subject: Subject, target: str) -> None:
     kind, value, args, batched = subject.kind, subject.value, subject.example.args, subject.example.batched
-    fits = True
-    if kind == "optimizer" and args:
-        fits = len(args) == 1 and callable(args[0])
-    elif kind == "distribution" and args:
-        fits = len(args) == 1 and kind_of(args[0]) == "distribution"
-    elif isinstance(value, Algorithm):
-        fits = len(args) == 1
-    elif kind in ("function", "step"):
-        fits = any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(args))
-    if not fits:
-        raise UserError(f"--args of {target} must return {_wanted(kind, value)}, not {_kind_of_thing(args)}")
     if callable(value) and not takes(value, *args):
-        raise UserError(f"{target} {_said(value, value)}, and --args returns {_kind_of_thing(args)}")
+        raise UserError(f"{target} {_said(value, value)}, and --args returns {_in_words(args)}")
     if isinstance(batched, tuple) and len(batched) != len(args):
         arguments = counted(len(args), "argument")
         raise UserError(f"batched of --args is a tuple of {len(batched)} for {arguments}: give an entry for each")
@@ -132,7 +135,7 @@ def _called(located: Located) -> Any:
         return located.value()
 
 
-def _kind_of(value: Any, located: Located) -> Kind | None:
+def _reported_kind(value: Any, located: Located) -> Kind | None:
     """Its kind; on Python 3.11 properties run where they are looked for, and may raise."""
     with reported(located.target, located.file):
         return kind_of(value)
@@ -140,10 +143,10 @@ def _kind_of(value: Any, located: Located) -> Kind | None:
 
 def _said(named: Any, value: Any) -> str:
     """What a name refers to, or returns where that is something else, in words."""
-    return f"is {_kind_of_thing(value)}" if named is value else f"returns {_kind_of_thing(value)}"
+    return f"is {_in_words(value)}" if named is value else f"returns {_in_words(value)}"
 
 
-def _kind_of_thing(value: Any) -> str:
+def _in_words(value: Any) -> str:
     if type(value) is tuple:
         return f"a tuple of {len(value)}: ({', '.join(type(entry).__name__ for entry in value)})"
     if isinstance(value, type):

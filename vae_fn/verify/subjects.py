@@ -1,6 +1,7 @@
 """What can be verified, told by its type, and what goes with it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from vae_fn.distributions import Family
@@ -40,12 +41,14 @@ class Subject(NamedTuple):
         value: the object.
         example: what goes with it: arguments of a function or of a step, `(batch,)` for an `Algorithm`; the reference
             of an optimizer, `(params -> torch.optim optimizer,)`, and another distribution, `(p,)`, may be left out.
+        file: that defines the object, if it is known: what is raised in it is the object's, wherever the file lies.
     """
 
     kind: Kind
     name: str
     value: Any
     example: Example = Example(())
+    file: Path | None = None
 
 
 def kind_of(value: Any) -> Kind | None:

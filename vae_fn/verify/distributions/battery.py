@@ -1,5 +1,7 @@
 """The battery of checks on one distribution, and on its divergence from another."""
 
+from collections.abc import Iterator
+
 import torch
 
 from vae_fn.distributions import Family, has_closed_form, kl
@@ -7,11 +9,11 @@ from vae_fn.verify.distributions import contract, divergences, laws, noise
 from vae_fn.verify.distributions.divergences import Divergence
 from vae_fn.verify.distributions.measures import measure
 from vae_fn.verify.distributions.subject import Subject, bare, cast, with_pilot
-from vae_fn.verify.report import Report
+from vae_fn.verify.report import Report, gather
 from vae_fn.verify.verdict import Verdict
 
-Findings = tuple[list[Verdict], list[str]]
-"""Verdicts, and what was not covered."""
+DETECT = 0.05
+"""How far a probability may be off unseen, in standard deviations of its event, unless told otherwise."""
 
 
 def distribution(
@@ -20,7 +22,7 @@ def distribution(
     p: Family | None = None,
     closed_form: Divergence | None = None,
     name: str | None = None,
-    detect: float = 0.05,
+    detect: float = DETECT,
 ) -> Report:
     """Check that a distribution keeps what `distributions.protocol` promises, and its divergence from another one.
 
@@ -54,79 +56,89 @@ def distribution(
         TypeError: q is no NamedTuple of floating tensors.
         ValueError: it has no elements.
     """
+    subject = bare(q, name)
+    return gather(subject.name, of_distribution(q, p=p, closed_form=closed_form, name=subject.name, detect=detect))
+
+
+def of_distribution(
+    q: Family, *, p: Family | None, closed_form: Divergence | None = None, name: str, detect: float = DETECT
+) -> Iterator[Verdict | str]:
+    """What `distribution` finds, as it finds it."""
     shapes = contract.shapes(bare(q, name))
+    yield shapes
     if not shapes.passed:
-        return Report(shapes.name, (shapes,), ("everything else: it needs the shapes",))
+        yield "everything else: it needs the shapes"
+        return
     subject = with_pilot(bare(q, name))
-    found = [_laws(subject, detect), _noise(subject), _contract(subject)]
+    yield from _laws(subject, detect)
+    yield from _noise(subject)
+    yield from _contract(subject)
     if p is not None:
-        found.append(_divergence(subject, cast(p, torch.float64), closed_form))
-    verdicts = (shapes, *(verdict for part, _ in found for verdict in part))
-    return Report(subject.name, verdicts, tuple(sentence for _, missing in found for sentence in missing))
+        yield from _divergence(subject, cast(p, torch.float64), closed_form)
 
 
-def _laws(subject: Subject, detect: float) -> Findings:
+def _laws(subject: Subject, detect: float) -> Iterator[Verdict | str]:
     how = measure(subject)
     if how is None:
-        return [laws.sampled_mean(subject, None)], [f"normalised, law, mean: {_TOO_LARGE}"]
-    verdicts = [laws.normalised(subject, how), laws.law(subject, how, detect), laws.exact_mean(subject, how)]
-    return [*verdicts, laws.sampled_mean(subject, how)], []
+        yield f"normalised, law, mean: {_TOO_LARGE}"
+    else:
+        yield laws.normalised(subject, how)
+        yield laws.law(subject, how, detect)
+        yield laws.exact_mean(subject, how)
+    yield laws.sampled_mean(subject, how)
 
 
-def _noise(subject: Subject) -> Findings:
-    found: list[Verdict | str] = [noise.in_float32(subject, subject.q, "noise form in float32")]
-    if noise.too_coarse(subject):
-        return _sorted([*found, f"noise form, change of variables, inverse: {noise.COARSE}"])
-    found.insert(0, noise.noise_form(subject))
-    if subject.discrete:
-        return _sorted(found)
+def _noise(subject: Subject) -> Iterator[Verdict | str]:
+    coarse = noise.too_coarse(subject)
+    if not coarse:
+        yield noise.noise_form(subject)
+    yield noise.in_float32(subject, subject.q, "noise form in float32")
+    if coarse:
+        yield f"noise form, change of variables, inverse: {noise.COARSE}"
+    elif not subject.discrete:
+        yield from _of_continuous(subject)
+
+
+def _of_continuous(subject: Subject) -> Iterator[Verdict | str]:
+    """What holds of noise and values that are not discrete, and not too coarse in float64."""
+    yield noise.change_of_variables(subject)
     tiny, noise_of = noise.tiny_member(subject), getattr(subject.q, "noise_of", None)
-    return _sorted(
-        [
-            *found,
-            noise.change_of_variables(subject),
-            "noise form at scale 1e-8: no tensor is a scale, or its logarithm"
-            if tiny is None
-            else noise.in_float32(subject, tiny, "noise form at scale 1e-8"),
-            "inverse: there is no noise_of" if noise_of is None else noise.inverse(subject, noise_of),
-        ]
-    )
+    if tiny is None:
+        yield "noise form at scale 1e-8: no tensor is a scale, or its logarithm"
+    else:
+        yield noise.in_float32(subject, tiny, "noise form at scale 1e-8")
+    yield "inverse: there is no noise_of" if noise_of is None else noise.inverse(subject, noise_of)
 
 
-def _sorted(found: list[Verdict | str]) -> Findings:
-    """Verdicts, and sentences."""
-    return [each for each in found if isinstance(each, Verdict)], [each for each in found if isinstance(each, str)]
-
-
-def _contract(subject: Subject) -> Findings:
+def _contract(subject: Subject) -> Iterator[Verdict | str]:
     verdicts, missing = contract.to_torch(subject)
-    own = contract.own_noise(subject)
-    verdicts, missing = ([*verdicts, own], missing) if isinstance(own, Verdict) else (verdicts, [*missing, own])
+    yield from (*verdicts, *missing)
+    yield contract.own_noise(subject)
     if subject.aligned:
-        return [*verdicts, contract.batches(subject)], missing
-    return verdicts, [*missing, "batches: not every tensor has the whole batch in front of its event"]
+        yield contract.batches(subject)
+    else:
+        yield "batches: not every tensor has the whole batch in front of its event"
 
 
-def _divergence(subject: Subject, p: Family, closed_form: Divergence | None) -> Findings:
+def _divergence(subject: Subject, p: Family, closed_form: Divergence | None) -> Iterator[Verdict | str]:
     closed = closed_form or (kl if has_closed_form(subject.q, p) else None)
     of_itself = closed_form if type(subject.q) is type(p) else None
     if closed_form is None and has_closed_form(subject.q, subject.q):
         of_itself = kl
-    subject, verdicts, missing = subject.over(p), [], []
+    subject = subject.over(p)
     how = measure(subject, p)
     if how is None:
-        missing.append(f"kl by integration: {_TOO_LARGE}")
+        yield f"kl by integration: {_TOO_LARGE}"
     if closed is None:
-        missing.append("kl: the pair has no closed form")
+        yield "kl: the pair has no closed form"
     elif how is not None:
-        verdicts += divergences.by_quadrature(subject, how, p, closed)
+        yield from divergences.by_quadrature(subject, how, p, closed)
     if how is not None or closed is not None:
-        verdicts.append(divergences.by_draws(subject, how, p, closed))
+        yield divergences.by_draws(subject, how, p, closed)
     if of_itself is None:
-        missing.append("kl at equality: there is no closed form of the family with itself")
+        yield "kl at equality: there is no closed form of the family with itself"
     else:
-        verdicts.append(divergences.at_equality(subject, of_itself))
-    return verdicts, missing
+        yield divergences.at_equality(subject, of_itself)
 
 
 _TOO_LARGE = (

@@ -1,7 +1,7 @@
 """An optimizer as a pair of pure functions, against one of `torch.optim` and against what all of them promise."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -20,12 +20,15 @@ from vae_fn.verify.properties.trajectories import (
     path,
     reference_path,
 )
-from vae_fn.verify.report import Report
+from vae_fn.verify.report import Report, gather
 from vae_fn.verify.seeds import key_of, name_of
 from vae_fn.verify.verdict import Verdict
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 """The dtypes of parameters that every optimizer keeps."""
+
+STEPS = 50
+"""Updates that are compared, unless told otherwise."""
 
 LEFT = (
     "learning rates that are tensors or schedules, and whether they compile without compiling again: no_recompile",
@@ -36,7 +39,9 @@ LEFT = (
 WITHOUT = "the rule itself: give a reference, a function of parameters that makes the torch.optim optimizer to follow"
 
 
-def optimizer(opt: Optimizer, reference: Factory | None = None, *, steps: int = 50, name: str | None = None) -> Report:
+def optimizer(
+    opt: Optimizer, reference: Factory | None = None, *, steps: int = STEPS, name: str | None = None
+) -> Report:
     """Check an optimizer on parameters of several shapes and on gradients of sizes from 0 to 1000.
 
     Args:
@@ -52,18 +57,26 @@ def optimizer(opt: Optimizer, reference: Factory | None = None, *, steps: int = 
         structure and shapes), `descends` (the first movement goes down the gradient) and `advances` (a state changes).
     """
     label = name_of(opt.update, name)
-    key = key_of(label, (), "optimizer")
+    return gather(label, of_optimizer(opt, reference, steps=steps, name=label))
+
+
+def of_optimizer(
+    opt: Optimizer, reference: Factory | None = None, *, steps: int = STEPS, name: str
+) -> Iterator[Verdict | str]:
+    """What `optimizer` finds, as it finds it."""
+    key = key_of(name, (), "optimizer")
     params = parameters(random.fold_in(key, 0))
     grads = gradient_sequence(params, random.fold_in(key, 1), steps)
-    verdicts = [
-        *([] if reference is None else [_follows(opt, reference, params, grads, label)]),
-        _pure(opt, params, grads, label),
-        _leaf_by_leaf(opt, params, grads, label),
-        _dtypes(opt, label),
-        _descends(opt, params, grads, label),
-        _advances(opt, params, grads, label),
-    ]
-    return Report(label, tuple(verdicts), (*([] if reference is not None else [WITHOUT]), *LEFT))
+    if reference is not None:
+        yield _follows(opt, reference, params, grads, name)
+    yield _pure(opt, params, grads, name)
+    yield _leaf_by_leaf(opt, params, grads, name)
+    yield _dtypes(opt, name)
+    yield _descends(opt, params, grads, name)
+    yield _advances(opt, params, grads, name)
+    if reference is None:
+        yield WITHOUT
+    yield from LEFT
 
 
 def _follows(opt: Optimizer, reference: Factory, params: Tree, grads: Sequence[Tree], name: str) -> Verdict:
