@@ -18,7 +18,7 @@ def giving(change):
 
 
 WRONG = {
-    r"a Tensor of torch.float64 and shape \(\) as value for a batch of 3 examples: return a tensor of shape \(3,\)": (
+    r"a tensor of shape \(\) as value for a batch of 3 examples: return a tensor of shape \(3,\)": (
         lambda found: found._replace(value=found.value.sum())
     ),
     r"1.0 as value for a batch of 3 examples: return a tensor of shape \(3,\), one number for each": (
@@ -36,8 +36,8 @@ WRONG = {
     "grads that are no tree like the parameters, .*: the leaves are flat where encoder/weight": lambda found: (
         found._replace(grads={"flat": torch.ones(3)})
     ),
-    "grads that are no tree like the parameters, .*: encoder/weight is 'none', no tensor": lambda found: (
-        found._replace(grads=tree.map(lambda leaf: "none", found.grads))
+    "grads that are no tree like the parameters, .*: encoder/weight is 'none', no tensor": lambda found: found._replace(
+        grads=tree.map(lambda leaf: "none", found.grads)
     ),
     "grads that are no tree like the parameters, .*: encoder/weight is an ndarray of .*, no tensor": lambda found: (
         found._replace(grads=tree.map(lambda leaf: leaf.detach().numpy(), found.grads))

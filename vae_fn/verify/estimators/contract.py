@@ -53,8 +53,13 @@ def _amiss(found: Any, params: Params, batch: Shape) -> str | None:
     if not (hasattr(found, "value") and hasattr(found, "grads")):
         return f"{described(found)}: return a vae_fn.gradients.Estimate"
     if not (isinstance(found.value, Tensor) and found.value.shape == batch):
+        seen = (
+            f"a tensor of shape {tuple(found.value.shape)}"
+            if isinstance(found.value, Tensor)
+            else described(found.value)
+        )
         wanted = f"return a tensor of shape {tuple(batch)}, one number for each"
-        return f"{described(found.value)} as value for a batch of {batch[0]} examples: {wanted}"
+        return f"{seen} as value for a batch of {batch[0]} examples: {wanted}"
     if not isinstance(found.grads, dict):
         return f"{described(found.grads)} as grads: return a tree like the parameters, of the sum over the batch"
     said = _no_tensor(found.grads) or differing_shapes(in_order(found.grads, params), params, dtypes=False)
