@@ -156,8 +156,12 @@ def test_tiles_asked_for_on_another_processor_are_left_out_with_one_warning(monk
     gemm._route.cache_clear()
 
 
-@pytest.mark.parametrize(("capability", "expected"), [("avx2", "torch"), ("default", "torch"), ("avx512", "tiled")])
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [("avx2", "torch"), ("default", "torch"), ("avx512", "tiled"), ("", "tiled"), ("AVX2", "tiled")],
+)
 def test_own_code_heeds_what_torch_is_told_to_do_without(capability, expected, monkeypatch):
+    """What torch does not know it ignores."""
     monkeypatch.setattr(processor, "of_this_machine", machine("AuthenticAMD", "25", f"{AVX_512} avx512bw avx512_bf16"))
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
     assert default_gemm() == expected

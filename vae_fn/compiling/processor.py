@@ -12,6 +12,10 @@ AVX_512_BF16 = {"avx512bw", "avx512_bf16"}
 """What those of bfloat16 need besides."""
 
 
+LESS = ("avx2", "default")
+"""The values of ATEN_CPU_CAPABILITY that tell torch to do without AVX-512: it ignores those that it does not know."""
+
+
 class Processor(NamedTuple):
     """As Linux tells of it; empty where it does not."""
 
@@ -34,7 +38,7 @@ def of_this_machine() -> Processor:
 
 def has_avx_512() -> bool:
     """Whether the processor is known to have what the package's own code needs, and torch is not told to do without."""
-    return of_this_machine().flags >= AVX_512 and os.environ.get("ATEN_CPU_CAPABILITY", "avx512") == "avx512"
+    return of_this_machine().flags >= AVX_512 and os.environ.get("ATEN_CPU_CAPABILITY") not in LESS
 
 
 def has_avx_512_bf16() -> bool:
