@@ -1,6 +1,10 @@
 """Which processes count a row's instructions, and with what; the processes are made up."""
 
+import os
+import re
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,6 +48,22 @@ def test_what_valgrind_does_not_run_has_no_count(monkeypatch):
     assert (count, why) == (None, "valgrind did not run it: a process was ended by signal 4")
 
 
+def test_a_file_of_callgrind_without_a_total_is_no_count(asked, monkeypatch):
+    monkeypatch.setattr(instructions, "TOTAL", re.compile("no such line"))
+    why = "valgrind did not run it: callgrind wrote no total"
+    assert instructions.instructions(SOURCE, "eager", {}) == (None, why)
+
+
+def test_callgrind_that_does_not_hear_is_waited_for_no_longer_than_a_while(tmp_path, monkeypatch):
+    deaf = tmp_path / "callgrind_control"
+    deaf.write_text("#!/bin/sh\nexec sleep 60\n")
+    deaf.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(instructions, "PATIENCE", 0.1)
+    with pytest.raises(subprocess.TimeoutExpired, match="callgrind_control"):
+        instructions.count({"source": ("tests.bench.toys:subject", {}), "variant": "eager"}, print)
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["AVX-512", "none"])
 def test_a_row_is_compiled_before_valgrind_runs_it_for_avx2_where_there_is_avx_512(known, asked, monkeypatch):
     here = Processor("", "", frozenset({"avx2", "avx512f"} if known else {"avx2"}))
@@ -64,3 +84,12 @@ def test_a_row_of_nothing_but_avx_512_is_not_counted_as_another_one(monkeypatch)
     with pytest.raises(UserError, match="it knows no AVX-512"):
         instructions.prepare({"source": SOURCE, "variant": "tiled"}, print)
     assert [name for name, variant in VARIANTS.items() if variant.lacking()] == ["tiled"]
+
+
+def test_a_row_that_torch_compiles_for_avx_512_whatever_it_is_told_is_not_begun(monkeypatch):
+    monkeypatch.setattr(instructions, "of_this_machine", lambda: Processor("", "", frozenset({"avx2", "avx512f"})))
+    monkeypatch.setattr(instructions, "config", SimpleNamespace(cpp=SimpleNamespace()))
+    monkeypatch.setattr(instructions, "first_call", lambda request, say: request["variant"])
+    with pytest.raises(UserError, match="it knows no AVX-512, for which"):
+        instructions.prepare({"source": SOURCE, "variant": "donated"}, print)
+    instructions.prepare({"source": SOURCE, "variant": "eager"}, print)

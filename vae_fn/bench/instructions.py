@@ -1,7 +1,7 @@
 """Instructions of a step, counted by valgrind: a number that load does not change, and that takes minutes.
 
 valgrind knows no AVX-512, and shows programs a processor without it. Where there is AVX-512, what was made before
-valgrind runs, Inductor's kernels, is made for AVX2 as well, and products are torch's own.
+valgrind runs, Inductor's kernels, is made for AVX2 as well, with torch's own products where the row has this package's.
 """
 
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._inductor import config
 
 from vae_fn.bench.compiled import first_call
 from vae_fn.bench.fresh import Say, call
@@ -24,6 +25,9 @@ from vae_fn.errors import UserError
 
 STEPS = 5
 """Over which the count is taken."""
+
+PATIENCE = 60.0
+"""Seconds in which callgrind must have heard that it begins."""
 
 PLAIN = {"OMP_NUM_THREADS": "1", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
 """One thread, and products of MKL without fused multiply-adds: valgrind works out each of those by a call, so that a
@@ -59,7 +63,7 @@ def instructions(source: Source, name: str, variables: Mapping[str, str]) -> tup
             return total(counts.with_name("counts.1").read_text()) / STEPS, None
         except (UserError, RuntimeError, OSError) as fault:
             lines = [line for line in str(fault).splitlines() if line.strip()]
-            return None, f"valgrind did not run it: {lines[-1][:200]}"
+            return None, f"valgrind did not run it: {[type(fault).__name__, *lines][-1][:200]}"
 
 
 def prepare(request: Mapping[str, Any], say: Say) -> None:
@@ -68,8 +72,11 @@ def prepare(request: Mapping[str, Any], say: Say) -> None:
     Raises:
         UserError: nothing of it would be left to count.
     """
-    if VARIANTS[request["variant"]].lacking():
+    variant = VARIANTS[request["variant"]]
+    if variant.lacking():
         raise UserError("it knows no AVX-512")
+    if variant.compiled and "avx512f" in of_this_machine().flags and not hasattr(config.cpp, "march"):
+        raise UserError("it knows no AVX-512, for which Inductor of this torch compiles here whatever it is told")
     first_call(request, say)
 
 
@@ -80,12 +87,19 @@ def count(request: Mapping[str, Any], say: Say) -> None:
     subject = Source(*request["source"]).subject(variant.settings)
     advance = variant.make(subject)
     state = advance(advance(clone(subject.state), 1), STEPS)
-    subprocess.run(["callgrind_control", "--instr=on", str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
+    begin = ["callgrind_control", "--instr=on", str(os.getpid())]
+    subprocess.run(begin, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
     torch._C._valgrind_toggle()
     advance(state, STEPS)
     torch._C._valgrind_toggle_and_dump_stats()
 
 
 def total(counts: str) -> int:
-    """The instructions that a file of callgrind tells."""
-    return int(TOTAL.findall(counts)[-1])
+    """The instructions that a file of callgrind tells.
+
+    Raises:
+        RuntimeError: it tells none.
+    """
+    if not (found := TOTAL.findall(counts)):
+        raise RuntimeError("callgrind wrote no total")
+    return int(found[-1])
