@@ -1,7 +1,5 @@
 """Members side by side: the members alone to rounding, each with its own order, noise and values."""
 
-from functools import partial
-
 import pytest
 import torch
 from torch._dynamo.utils import counters
@@ -111,8 +109,19 @@ def test_compiled_members_are_the_members_alone_to_rounding_in_two_programs(edge
 @pytest.mark.usefixtures("fresh_compiler")
 def test_replayed_members_are_the_compiled_ones_to_the_bit(replays):
     family = family_of()
-    edges = partial(compile_epoch, cuda_graph=True), compile_epoch
-    advances = (vmapped(family, members(2), edge) for edge in edges)
+    advances = (vmapped(family, members(2), compile_epoch, cuda_graph) for cuda_graph in (True, False))
     found, expected = (taken(advance, beginnings(family, members(2)), cuts=(2,)) for advance in advances)
     assert len(replays) == 1
     assert all(map(torch.equal, tree.leaves(found), tree.leaves(expected)))
+
+
+def test_full_batches_alone_are_replayed():
+    """The graph of a short last one would hold all images once more."""
+    family, edges = family_of(), []
+
+    def edge(joint, **options):
+        edges.append(options)
+        return repeated(joint)
+
+    taken(vmapped(family, members(2), edge, cuda_graph=True), beginnings(family, members(2)))
+    assert edges == [{"cuda_graph": True}, {}]

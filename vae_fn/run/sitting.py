@@ -4,7 +4,6 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,7 +109,7 @@ def advancing(members: Sequence[Parts]) -> Advance:
         return one_by_one([step_by_shape(parts.algorithm) for parts in members], own)
     if config.device == "cpu" or len(members) == 1 or config.microbatch:
         return compiled_stretches(family, own, cuda_graph=config.cuda_graph)
-    return vmapped(family, _alike(own), partial(compile_epoch, cuda_graph=config.cuda_graph))
+    return vmapped(family, _alike(own), compile_epoch, config.cuda_graph)
 
 
 def last_common_step(runs: Sequence[Path]) -> int:

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -26,7 +27,9 @@ Repeated: TypeAlias = Callable[..., tuple[State, Info]]
 """`repeated(state, count, *inputs)`: so many steps; what they report has the steps in front, as in `compile_epoch`."""
 
 
-def vmapped(family: Family, members: Sequence[Member], edge: Callable[[Joint], Repeated]) -> Advance:
+def vmapped(
+    family: Family, members: Sequence[Member], edge: Callable[..., Repeated], cuda_graph: bool = False
+) -> Advance:
     """The stretch as calls that advance all members at once, equal to those in turn to rounding.
 
     There are two programs, for full batches and for a short last one, whatever the number of members. Each member
@@ -36,7 +39,8 @@ def vmapped(family: Family, members: Sequence[Member], edge: Callable[[Joint], R
     Args:
         family: the algorithm as a function of a member's values, which `torch.vmap` passes through.
         members: of one array of images, equal batch sizes, and values of one structure.
-        edge: where compiling happens: `compile_epoch`, or `compiling.repeated` for none.
+        edge: where compiling happens, of a joint step: `compile_epoch`, or `compiling.repeated` for none.
+        cuda_graph: as in `compile_epoch`, of full batches: each graph would have a copy of all images.
 
     Raises:
         ValueError: the members have several arrays of images.
@@ -46,7 +50,9 @@ def vmapped(family: Family, members: Sequence[Member], edge: Callable[[Joint], R
         raise ValueError("members that advance together share their images: make all Batches of one tensor")
     keys_and_values = own_of(members)
     ends = {batches.size(0): batches.full, batches.size(batches.per_epoch - 1): batches.per_epoch}
-    programs = {size: edge(joint_step(family, members[0], size)) for size in ends}
+    full = partial(edge, cuda_graph=True) if cuda_graph else edge
+    edges = {size: full if size == batches.size(0) else edge for size in ends}
+    programs = {size: edges[size](joint_step(family, members[0], size)) for size in ends}
 
     def advance(states: States, step: int, count: int) -> tuple[States, Tensor]:
         for state in states.values():
