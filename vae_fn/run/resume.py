@@ -23,7 +23,7 @@ FREE = (
     *("microbatch", "compile", "cuda_graph", "device"),
 )
 """Settings that may differ in a resumed run: `data` may lie elsewhere, for its checksum is compared; the last four
-change the numbers by rounding."""
+may change the numbers by rounding, as another program runs."""
 
 
 def resume(place: Path, config: TrainConfig, *, exact: bool = False, quiet: bool = False) -> Path:
