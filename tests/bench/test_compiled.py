@@ -5,7 +5,7 @@ import pytest
 from vae_fn.bench import compiled
 from vae_fn.bench.compiled import Calls, calls_in, calls_of, first_call
 from vae_fn.bench.variants import VARIANTS, Variant, one_by_one
-from vae_fn.compiling import compile_step
+from vae_fn.compiling import CaptureError, compile_step
 from vae_fn.errors import UserError
 
 
@@ -39,6 +39,16 @@ def test_recompiles_of_a_step_that_changes_shape_are_counted():
 def test_a_graph_break_is_refused_in_one_line():
     with pytest.raises(UserError, match=r"^row 'quick': the step cannot be compiled whole: .*--rows eager alone$"):
         first("breaking")
+
+
+def test_a_step_that_is_no_graph_of_a_device_is_refused_in_one_line(monkeypatch):
+    def advance(state, count):
+        raise CaptureError("the step is no CUDA graph (it waits)", "leave cuda_graph out, or mend that")
+
+    monkeypatch.setitem(VARIANTS, "quick", Variant("for tests", lambda subject: advance))
+    reason = r"^row 'quick': the step is no CUDA graph \(it waits\): mend that, or leave the row out$"
+    with pytest.raises(UserError, match=reason):
+        first("subject")
 
 
 CODE = """

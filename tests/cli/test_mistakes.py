@@ -152,6 +152,10 @@ MISTAKES = [
         "vae-fn train: error: --cuda-graph replays a compiled step: use --compile, or --no-cuda-graph",
     ),
     (
+        "train --cuda-graph --device cuda --microbatch 8",
+        "vae-fn train: error: --cuda-graph takes no micro-batches: use --microbatch 0, or --no-cuda-graph",
+    ),
+    (
         "train --name ../x",
         "vae-fn train: error: --name '../x' cannot name a run: use at most 100 letters, digits and . _ + = , - with "
         "a letter or digit first; the folder to put it in is --runs-dir",

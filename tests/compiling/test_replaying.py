@@ -2,14 +2,18 @@
 
 import contextlib
 import functools
+import gc
+import weakref
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch._higher_order_ops.while_loop import while_loop_op
 
+from tests.compiling.graphs import graph
 from vae_fn import tree
-from vae_fn.compiling import compile_epoch, compile_step, epoch, replaying
-from vae_fn.compiling.replaying import REHEARSALS, ROOM, CaptureError, cuda_graph, replayed
+from vae_fn.compiling import CaptureError, compile_epoch, compile_step
+from vae_fn.compiling.replaying import REHEARSALS, ROOM, cuda_graph, replayed
 
 EAGER = functools.partial(compile_step, backend="eager")
 """Writes over the old state as the compiled step does."""
@@ -29,13 +33,6 @@ def as_single_steps(state, count, x):
         state, info = counting(state, x)
         seen.append(info["seen"])
     return state, torch.stack(seen)
-
-
-def graph(work, rehearse, device):
-    """A CUDA graph in what matters here: captured once, after runs that leave their marks on what the work is on."""
-    rehearse()
-    rehearse()
-    return work
 
 
 @pytest.mark.parametrize("count", [1, 3, ROOM, ROOM + 5, 2 * ROOM + 1])
@@ -111,16 +108,13 @@ def test_compiled_replays_are_compiled_steps_to_the_bit(fresh_compiler):
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_an_epoch_on_such_a_device_replays_its_step_where_that_is_wanted(wanted, monkeypatch, fresh_compiler):
-    captured = []
-    monkeypatch.setattr(epoch, "_device", lambda state: "cuda")
-    monkeypatch.setattr(replaying, "cuda_graph", lambda *given: captured.append(given[-1]) or graph(*given))
+def test_an_epoch_on_such_a_device_replays_its_step_where_that_is_wanted(wanted, replays, fresh_compiler):
     run, x = compile_epoch(counting, backend="eager", cuda_graph=wanted), torch.arange(3.0)
     state, infos = run(start(1.0), 4, x)
     expected, seen = as_single_steps(start(1.0), 4, x)
     assert torch.equal(state["total"], expected["total"])
     assert torch.equal(infos["seen"], seen)
-    assert captured == [torch.device("cpu")] * wanted
+    assert replays == [torch.device("cpu")] * wanted
 
 
 def test_tensors_on_several_devices_are_refused():
@@ -141,34 +135,76 @@ def test_a_closed_over_tensor_on_another_device_is_refused():
         replayed(scaling, EAGER, state, (), graph)
 
 
+def test_a_step_that_returns_a_tensor_on_another_device_is_refused():
+    """It is made in the step, which reads none that was there before."""
+    state, expected = {"total": torch.ones(3, device="meta")}, "returns a tensor on cpu: move it to meta, or leave"
+    with pytest.raises(CaptureError, match=expected):
+        replayed(lambda state: (state, {"seen": torch.zeros(2)}), EAGER, state, (), graph)
+    with pytest.raises(CaptureError, match=expected):
+        replayed(lambda state: ({"total": torch.zeros(3)}, {}), EAGER, state, (), graph)
+
+
+def test_a_loop_in_a_step_is_refused():
+    """It may read a tensor on another device, which nobody sees."""
+    state, rate = {"total": torch.ones(3, device="meta")}, torch.tensor(0.1)
+
+    def looping(state):
+        def goes_on(i, total):
+            return i < 3
+
+        def advance(i, total):
+            return i + 1, total * rate
+
+        _, total = while_loop_op(goes_on, advance, (torch.tensor(0), state["total"]), ())
+        return {"total": total}, {}
+
+    with pytest.raises(CaptureError, match="reads in the operator while_loop cannot be told: do without that"):
+        replayed(looping, EAGER, state, (), graph)
+
+
 class FakeCuda:
-    """Records what is done to streams and graphs, in its order, and the device that is current then."""
+    """Records what is done to streams and graphs, in its order, and the device that is current then.
+
+    As with torch's, a capture that fails leaves its stream the current one, and raises another fault at its end.
+    """
 
     OutOfMemoryError = torch.OutOfMemoryError
 
     def __init__(self):
         self.current, self.mode, self.done = torch.device("cuda", 0), "default", []
+        self.first = self.now = self.Stream()
 
     @contextlib.contextmanager
     def device(self, device):
         before, self.current = self.current, device
-        yield
-        self.current = before
+        try:
+            yield
+        finally:
+            self.current = before
 
     def Stream(self):
         return SimpleNamespace(wait_stream=lambda other: self.done.append(("waits", self.current)))
 
     def current_stream(self):
-        return SimpleNamespace(wait_stream=lambda other: self.done.append(("waits", self.current)))
+        return self.now
 
     @contextlib.contextmanager
     def stream(self, stream):
-        yield
+        before, self.now = self.now, stream
+        try:
+            yield
+        finally:
+            self.now = before
 
     @contextlib.contextmanager
     def graph(self, graph, stream):
         self.done.append(("captures", self.current))
-        yield
+        before, self.now = self.now, stream
+        try:
+            yield
+        except BaseException as fault:
+            raise RuntimeError("operation failed due to a previous error during capture") from fault
+        self.now = before
 
     def CUDAGraph(self):
         return SimpleNamespace(replay=lambda: self.done.append(("replays", self.current)))
@@ -193,6 +229,38 @@ def test_the_graph_is_captured_and_replayed_on_the_states_device(monkeypatch):
     assert words == ["waits", *["rehearses"] * (REHEARSALS + 1), "waits", "captures", "works", "replays"]
 
 
+def test_a_graph_keeps_the_work_that_it_replays(monkeypatch):
+    """The kernels that it calls are that work's."""
+    monkeypatch.setattr(torch, "cuda", FakeCuda())
+
+    def work():
+        pass
+
+    replay, kept = cuda_graph(work, lambda: None, torch.device("cuda", 0)), weakref.ref(work)
+    del work
+    gc.collect()
+    assert kept() is not None
+    del replay
+    gc.collect()
+    assert kept() is None
+
+
+@pytest.mark.parametrize("when", ["rehearsed", "captured"])
+def test_after_a_fault_the_stream_is_the_one_before_and_has_waited(when, monkeypatch):
+    fake, failing = FakeCuda(), [False] * (REHEARSALS + 1) * (when == "captured") + [True]
+    monkeypatch.setattr(torch, "cuda", fake)
+
+    def work():
+        if failing.pop(0):
+            raise RuntimeError("it fails")
+
+    with pytest.raises(RuntimeError, match="it fails"):
+        cuda_graph(work, work, torch.device("cuda", 0))
+    assert not failing
+    assert fake.now is fake.first
+    assert [word for word, _ in fake.done if word == "waits"] == ["waits"] * 2
+
+
 def test_work_that_waits_for_the_device_is_refused_before_it_is_captured(monkeypatch):
     fake = FakeCuda()
     monkeypatch.setattr(torch, "cuda", fake)
@@ -209,7 +277,7 @@ def test_work_that_waits_for_the_device_is_refused_before_it_is_captured(monkeyp
 
 @pytest.mark.parametrize("kind", [RuntimeError, torch.OutOfMemoryError])
 def test_a_capture_that_fails_is_refused_but_for_want_of_memory(kind, monkeypatch):
-    """Not all that no graph takes waits for the device."""
+    """Not all that no graph takes waits for the device. The work's own fault is told, not that of the capture."""
     monkeypatch.setattr(torch, "cuda", FakeCuda())
 
     def work():
@@ -220,3 +288,17 @@ def test_a_capture_that_fails_is_refused_but_for_want_of_memory(kind, monkeypatc
         cuda_graph(work, lambda: None, torch.device("cuda", 0))
     if expected is CaptureError:
         assert str(fault.value).endswith("capturing): leave cuda_graph out, or mend that")
+
+
+def test_a_capture_that_cannot_end_is_refused(monkeypatch):
+    fake = FakeCuda()
+
+    @contextlib.contextmanager
+    def capture(graph, stream):
+        yield
+        raise RuntimeError
+
+    monkeypatch.setattr(torch, "cuda", fake)
+    monkeypatch.setattr(fake, "graph", capture)
+    with pytest.raises(CaptureError, match=r"no CUDA graph \(RuntimeError\): leave"):
+        cuda_graph(lambda: None, lambda: None, torch.device("cuda", 0))

@@ -41,6 +41,10 @@ def test_other_faults_keep_their_traceback():
         ({"microbatch": 3}, f"{GO_ON} --microbatch 1, or train anew with a smaller --batch-size or fewer --samples"),
         ({"microbatch": 1}, "train anew with a smaller --batch-size or fewer --samples"),
         ({"estimator": "nvil"}, "train anew with a smaller --batch-size or fewer --samples"),
+        (
+            {"device": "cuda", "cuda_graph": True},
+            f"{GO_ON} --microbatch 32 --no-cuda-graph, or train anew with a smaller --batch-size or fewer --samples",
+        ),
     ],
 )
 def test_the_advice_is_one_that_can_be_followed(changes, advice):

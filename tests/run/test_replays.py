@@ -9,7 +9,7 @@ from tests.run import poison
 from tests.run.runs import check_equal, settings, write_images
 from tests.training.poison import no_number
 from vae_fn.cli.main import main
-from vae_fn.compiling import replaying
+from vae_fn.compiling import CaptureError, replaying
 from vae_fn.run import assemble
 from vae_fn.run.clinic import NonFiniteError
 from vae_fn.run.config import to_toml
@@ -51,7 +51,7 @@ def test_a_step_that_is_not_finite_is_found(tmp_path, monkeypatch, replays):
 @pytest.fixture
 def uncapturable(monkeypatch, replays):
     def refuse(work, rehearse, device):
-        raise replaying.CaptureError("the step is no CUDA graph (it waits): leave cuda_graph out, or mend that")
+        raise CaptureError("the step is no CUDA graph (it waits)", "leave cuda_graph out, or mend that")
 
     monkeypatch.setattr(replaying, "cuda_graph", refuse)
 
@@ -64,7 +64,7 @@ def test_a_step_that_cannot_be_captured_is_one_line_and_its_run_goes_on_without(
     run = tmp_path / "small"
     assert out == ""
     assert err == (
-        "vae-fn train: error: the step is no CUDA graph (it waits): leave cuda_graph out, or mend that; "
+        "vae-fn train: error: the step is no CUDA graph (it waits); "
         f"go on from step 0 with --resume {run} --no-cuda-graph\n"
     )
     assert main(["train", "--resume", str(run), "--no-cuda-graph", "--no-compile", "--quiet"]) == 0

@@ -15,6 +15,7 @@ from vae_fn.bench.memory import peak_bytes, process_peak_bytes
 from vae_fn.bench.subject import Source, clone, device_of, size_in_bytes
 from vae_fn.bench.variants import VARIANTS
 from vae_fn.bench.windows import synchronize
+from vae_fn.compiling import CaptureError
 from vae_fn.errors import UserError
 
 STEPS = 3
@@ -73,7 +74,7 @@ def first_call(request: Mapping[str, Any], say: Say) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def whole(row: str) -> Iterator[None]:
-    """Say in one line why a step cannot be compiled whole.
+    """Say in one line why a step cannot be compiled whole, or captured.
 
     Raises:
         UserError: it cannot.
@@ -86,6 +87,8 @@ def whole(row: str) -> Iterator[None]:
             f"row {row!r}: the step cannot be compiled whole: {reason.rstrip('.')}. Mend that, or time --rows eager "
             "alone"
         ) from fault
+    except CaptureError as fault:
+        raise UserError(f"row {row!r}: {fault.args[0]}: mend that, or leave the row out") from fault
 
 
 class Calls(NamedTuple):

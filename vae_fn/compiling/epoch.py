@@ -52,12 +52,13 @@ def compile_epoch(
         gemm: as in `compile_pure`.
         backend: as in `compile_pure`.
         cuda_graph: where the state is on a CUDA device, replay the step as a CUDA graph (`replaying`). All that the
-            step reads must then lie on that device, and tensors that it closes over stay where they are.
+            step reads and returns must then lie on that device, tensors that it closes over stay where they are, and
+            no operator hold functions of its own, as a loop does.
 
     Returns:
         A function of a state, the number of steps and the inputs. Every leaf of `infos` has the steps in front. It
         raises a `ValueError` if the number is not positive, two tensors share memory, or an argument is neither a
-        tensor nor a plain value or function; and a `replaying.CaptureError` if the step cannot be captured.
+        tensor nor a plain value or function; and a `CaptureError` if the step cannot be captured.
 
     Raises:
         TypeError: what is to be compiled is no function.

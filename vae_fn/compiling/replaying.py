@@ -5,12 +5,13 @@ memory is read and written once more, for as many steps as the call takes.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -84,7 +85,16 @@ def replayed(step: Step, edge: Callable[[Step], Step], state: Tree, inputs: tupl
 
 
 class CaptureError(RuntimeError):
-    """Work that a CUDA graph does not take, such as that which waits for the device."""
+    """Work that a CUDA graph does not take, such as that which waits for the device.
+
+    Its arguments are the reason and what to do about it; an edge with other advice takes the reason alone.
+    """
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(reason, advice)
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
 
 
 def cuda_graph(work: Work, rehearse: Work, device: torch.device) -> Work:
@@ -94,19 +104,20 @@ def cuda_graph(work: Work, rehearse: Work, device: torch.device) -> Work:
         CaptureError: it does something that no graph can.
     """
     with torch.cuda.device(device):
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(REHEARSALS):
-                rehearse()
-            with _refused():
-                _never_waiting(rehearse)
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with _refused(), torch.cuda.graph(graph, stream=aside):
-            work()
+        before, aside, graph = torch.cuda.current_stream(), torch.cuda.Stream(), torch.cuda.CUDAGraph()
+        aside.wait_stream(before)
+        try:
+            with torch.cuda.stream(aside):
+                for _ in range(REHEARSALS):
+                    rehearse()
+                with _refused():
+                    _never_waiting(rehearse)
+        finally:
+            before.wait_stream(aside)
+        with _refused(), torch.cuda.stream(before):  # to which a capture that fails does not come back
+            _within(torch.cuda.graph(graph, stream=aside), work)
 
-    def replay() -> None:
+    def replay(kept: Work = work) -> None:  # a graph does not keep the kernels that it calls: Triton unloads its own
         with torch.cuda.device(device):
             graph.replay()
 
@@ -123,6 +134,21 @@ def _never_waiting(work: Work) -> None:
         torch.cuda.set_sync_debug_mode(before)
 
 
+def _within(context: AbstractContextManager[Any], work: Work) -> None:
+    """Do the work in a context. Its own fault is raised, not the one that a context which it spoils ends with."""
+    first = None
+    try:
+        with context:
+            try:
+                work()
+            except BaseException as fault:
+                first = fault
+                raise
+    finally:
+        if first is not None:
+            raise first
+
+
 @contextmanager
 def _refused() -> Iterator[None]:
     """What fails here, but for want of memory, is no CUDA graph."""
@@ -131,32 +157,43 @@ def _refused() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as fault:
-        reason = str(fault).splitlines()[0]
-        raise CaptureError(f"the step is no CUDA graph ({reason}): leave cuda_graph out, or mend that") from fault
+        reason = next(iter(str(fault).splitlines()), type(fault).__name__)
+        raise CaptureError(f"the step is no CUDA graph ({reason})", "leave cuda_graph out, or mend that") from fault
 
 
 def _one_device(values: Tree) -> torch.device:
     """The device that all tensors are on: a graph would keep the value of one that lies elsewhere for ever."""
-    devices = {leaf.device for leaf in tree.leaves(values) if isinstance(leaf, Tensor)}
+    devices = _devices(values)
     if len(devices) > 1:
-        names = " and ".join(sorted(map(str, devices)))
-        raise CaptureError(f"state and inputs are on {names}: move all to one device, or leave cuda_graph out")
+        raise CaptureError(
+            f"state and inputs are on {_named(devices)}", "move all to one device, or leave cuda_graph out"
+        )
     return devices.pop()
 
 
 def _told(step: Step, state: Tree, inputs: tuple[Any, ...], device: torch.device) -> Tree:
-    """What a step reports, in its shapes; a tensor that it closes over must not lie elsewhere either."""
+    """What a step reports, in its shapes; a tensor that it closes over or returns must not lie elsewhere either."""
     reads = _Reads()
 
     def watched(state: Tree, *inputs: Any) -> tuple[Tree, Tree]:
         with reads:
             return step(state, *inputs)
 
-    _, info = tree.shapes_of(watched, state, *inputs)
-    if others := reads.devices - {device}:
-        names = " and ".join(sorted(map(str, others)))
-        raise CaptureError(f"the step reads a tensor on {names}: move it to {device}, or leave cuda_graph out")
+    new, info = tree.shapes_of(watched, state, *inputs)
+    for does, devices in {"reads": reads.devices, "returns": _devices((new, info))}.items():
+        if others := devices - {device}:
+            raise CaptureError(
+                f"the step {does} a tensor on {_named(others)}", f"move it to {device}, or leave cuda_graph out"
+            )
     return info
+
+
+def _devices(values: Tree) -> set[torch.device]:
+    return {leaf.device for leaf in tree.leaves(values) if isinstance(leaf, Tensor)}
+
+
+def _named(devices: set[torch.device]) -> str:
+    return " and ".join(sorted(map(str, devices)))
 
 
 class _Reads(TorchDispatchMode):
@@ -169,6 +206,9 @@ class _Reads(TorchDispatchMode):
         self.devices: set[torch.device] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if isinstance(func, HigherOrderOperator):  # its functions run out of sight of any mode
+            reason = f"what the step reads in the operator {func.name()} cannot be told"
+            raise CaptureError(reason, "do without that operator, or leave cuda_graph out")
         if func is not torch.ops.aten.lift_fresh.default:  # a number that is written in the step
             leaves = pytree.arg_tree_leaves(*args, **(kwargs or {}))
             self.devices |= {x.device for x in leaves if isinstance(x, Tensor) and not isinstance(x, FakeTensor)}

@@ -120,10 +120,10 @@ def check_latents(config: Any) -> None:
 
 
 def check_cuda_graph(config: Any) -> None:
-    """Check, before training, that there is a step to replay; whoever only uses the model may do so on any device.
+    """Check, before training, that the step can be replayed; whoever only uses the model may do so on any device.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: It cannot.
     """
     if config.cuda_graph and not config.device.startswith("cuda"):
         raise ConfigError(
@@ -131,6 +131,8 @@ def check_cuda_graph(config: Any) -> None:
         )
     if config.cuda_graph and not config.compile:
         raise ConfigError("--cuda-graph replays a compiled step: use --compile, or --no-cuda-graph")
+    if config.cuda_graph and config.microbatch:
+        raise ConfigError("--cuda-graph takes no micro-batches: use --microbatch 0, or --no-cuda-graph")
 
 
 def check_combinations(config: Any) -> None:

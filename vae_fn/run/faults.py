@@ -22,7 +22,7 @@ def in_a_line(fault: BaseException, config: TrainConfig, go_on: str) -> str | No
         return f"the step does not fit into memory: {_smaller(config, go_on)}"
     match type(fault).__name__:  # classes that only exist where something is compiled
         case "CaptureError":
-            return f"{fault}; {go_on} --no-cuda-graph"
+            return f"{fault.args[0]}; {go_on} --no-cuda-graph"
         case "InductorError":
             plain = "--no-compile" + " --no-cuda-graph" * config.cuda_graph
             return f"the step cannot be compiled ({str(fault).splitlines()[0]}); {go_on} {plain}"
@@ -57,4 +57,5 @@ def _smaller(config: TrainConfig, go_on: str) -> str:
     size = min(config.microbatch or config.batch_size, config.batch_size)
     if size == 1 or TRAITS[config.estimator].stateful:
         return anew
-    return f"{go_on} --microbatch {max(1, size // 4)}, or {anew}"
+    without = " --no-cuda-graph" * config.cuda_graph  # which takes no slices
+    return f"{go_on} --microbatch {max(1, size // 4)}{without}, or {anew}"
