@@ -51,9 +51,9 @@ class Timing:
     steps: int | None = None
     """Steps of a window; by default as many as take the row a quarter of a second."""
     instructions: bool = False
-    """Count the instructions of a step with valgrind too; this takes minutes for each row. It knows no AVX-512: where
-    the processor has it, they are those of a step compiled for AVX2, with torch's own products where the row has this
-    package's."""
+    """Count the instructions of a step with valgrind too; this takes minutes for each row.
+    It knows no AVX-512: where the processor has it, they are those of a step compiled for AVX2.
+    That has torch's own products where the row has this package's."""
     json: Path | None = None
     """File to write everything to, as JSON, each window's time too."""
     figure: Path | None = None
