@@ -39,7 +39,7 @@ def test_tails(monkeypatch):
         random, "_generator", type("Ends", (), {"uniform": staticmethod(lambda key, shape: index * 2**-23)})
     )
     ends = {
-        name: law(torch.zeros(2, dtype=torch.int64), index.shape)
+        name: law(torch.zeros(2, dtype=torch.uint64), index.shape)
         for name, law in LAWS.items()
         if name not in BY_NORMALS
     }
