@@ -36,6 +36,9 @@ WRONG = {
     "grads that are no tree like the parameters, .*: the leaves are flat where encoder/weight": lambda found: (
         found._replace(grads={"flat": torch.ones(3)})
     ),
+    "grads that are no tree like the parameters, .*: the keys are 'encoder/weight', .* where 'encoder', ": (
+        lambda found: found._replace(grads=tree.flat_names(found.grads))
+    ),
     "grads that are no tree like the parameters, .*: encoder/weight is 'none', no tensor": lambda found: found._replace(
         grads=tree.map(lambda leaf: "none", found.grads)
     ),

@@ -9,7 +9,7 @@ import torch
 
 from vae_fn import random, tree
 from vae_fn.compiling import compile_step
-from vae_fn.errors import brief
+from vae_fn.errors import brief, lacks_memory
 from vae_fn.training import Algorithm
 from vae_fn.training.step import draw_noise
 from vae_fn.types import Tree
@@ -90,6 +90,8 @@ def donated(
         ways = [compile_step(fn, donate=donate, backend=backend) for donate in (True, False)]
         found, expected = (_run(way, state, inputs) for way in ways)
     except Exception as error:  # the compiler's, or the step's under it
+        if lacks_memory(error):
+            raise
         return refused("donated", name, start, f"it cannot be compiled whole: {brief(error)}")
     exact = torch.zeros(coordinates_of(expected).size, dtype=torch.float64)
     return judged("donated", name, start, [Comparison(f"after {STEPS} steps", found, expected, exact)])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_fn import random, tree
+from vae_fn.errors import lacks_memory
 from vae_fn.types import Shape
 from vae_fn.verify.distributions.comparing import compare, sizes, truth
 from vae_fn.verify.distributions.subject import Subject
@@ -32,6 +33,8 @@ def shapes(subject: Subject) -> Verdict:
         try:
             false += _wrong_draws(subject, front)
         except (RuntimeError, ValueError, IndexError) as error:
+            if lacks_memory(error):
+                raise
             false.append(f"{front} draws raise {raised(error)}")
     return truth("shapes", subject.name, false, since=start)
 
@@ -87,6 +90,8 @@ def batches(subject: Subject) -> Verdict:
             mapped[name] = torch.vmap(method)(q, *arguments)
             rows = [method(*tree.map(lambda leaf, i=i: leaf[i], (q, *arguments))) for i in range(front[0])]
         except (RuntimeError, ValueError, IndexError) as error:
+            if lacks_memory(error):
+                raise
             return truth("batches", subject.name, [f"{name} of a row of the batch: {raised(error)}"], since=start)
         alone[name] = torch.stack(rows)
         expected[name] = expected[name].expand(alone[name].shape)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_fn import random, tree
+from vae_fn.errors import lacks_memory
 from vae_fn.gradients import Estimator, Problem
 from vae_fn.types import Params, Tree
 from vae_fn.verify.estimators.contract import misshapen
@@ -77,6 +78,8 @@ def never_runs(subject: Estimator, file: Path | None = None) -> Iterator[Verdict
             try:
                 attempt(subject, setting)
             except Exception as error:
+                if lacks_memory(error):
+                    raise
                 first = first or f"{setting.name}: {raised(error, subject.rule, file)}"
             else:
                 return

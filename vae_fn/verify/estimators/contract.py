@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_fn import random, tree
-from vae_fn.errors import described
+from vae_fn.errors import described, lacks_memory
 from vae_fn.gradients import Estimator
 from vae_fn.types import Params, Shape, Tree
 from vae_fn.verify.estimators.settings import Setting, admits, in_order
@@ -30,6 +30,8 @@ def misshapen(estimator: Estimator, settings: Sequence[Setting], file: Path | No
             try:
                 found = _of_batch(estimator, setting)
             except Exception as error:  # a refusal, unless it is so in all settings
+                if lacks_memory(error):
+                    raise
                 first = first or f"{setting.name}: {raised(error, estimator.rule, file)}"
                 continue
             if said := _amiss(found, setting.known.params, setting.batch.shape[:1]):
@@ -62,7 +64,11 @@ def _amiss(found: Any, params: Params, batch: Shape) -> str | None:
         return f"{seen} as value for a batch of {batch[0]} examples: {wanted}"
     if not isinstance(found.grads, dict):
         return f"{described(found.grads)} as grads: return a tree like the parameters, of the sum over the batch"
-    said = _no_tensor(found.grads) or differing_shapes(in_order(found.grads, params), params, dtypes=False)
+    said = (
+        _no_tensor(found.grads)
+        or differing_shapes(in_order(found.grads, params), params, dtypes=False)
+        or _other_keys(found.grads, params)
+    )
     return said and f"grads that are no tree like the parameters, of the sum over the batch: {said}"
 
 
@@ -70,3 +76,10 @@ def _no_tensor(grads: Tree) -> str | None:
     """The first leaf that is none, in words."""
     odd = {name: leaf for name, leaf in tree.flat_names(grads).items() if not isinstance(leaf, Tensor)}
     return next((f"{name} is {described(leaf)}, no tensor" for name, leaf in odd.items()), None)
+
+
+def _other_keys(grads: dict[str, Tree], params: Params) -> str | None:
+    """Keys that are not those of the parameters though the paths agree, as those of a flat dictionary, in words."""
+    if grads.keys() == params.keys():
+        return None
+    return f"the keys are {', '.join(map(repr, grads))} where {', '.join(map(repr, params))} are expected"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_fn import tree
+from vae_fn.errors import lacks_memory
 from vae_fn.types import Tree
 from vae_fn.verify.places import raised
 from vae_fn.verify.properties.arguments import Dims, arguments, is_floating
@@ -62,6 +63,8 @@ def additive(
         try:
             results = [[part for part, _ in parts_of(fn(*batch.take(index)), out_dims)] for index in split]
         except (RuntimeError, ValueError) as error:
+            if lacks_memory(error):
+                raise
             return refused("additive", label, start, f"it does not take {what}: {raised(error)}")
         shares = [len(index) / batch.size if reduction == "mean" else 1.0 for index in split]
         expected, size = (_together(each, shares, reduction, dims) for each in (results, _sizes(results)))

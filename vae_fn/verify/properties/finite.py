@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_fn import random, tree
+from vae_fn.errors import lacks_memory
 from vae_fn.types import Tree
 from vae_fn.verify.coordinates import as_tensors
 from vae_fn.verify.places import raised
@@ -80,6 +81,8 @@ def finite(
             held = _fault(fn, given, varied, points(varied, ladder[middle], random.fold_in(key, middle))) is None
             low, high = (middle, high) if held else (low, middle)
     except RuntimeError as error:
+        if lacks_memory(error):
+            raise
         return verdict("inconclusive", f"it cannot be vmapped over its arguments, as parity tells: {raised(error)}")
     return verdict("passed", f"value and gradient are finite up to {ladder[low]:g}", ladder[low])
 

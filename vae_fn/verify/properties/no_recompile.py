@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_fn.compiling import compile_pure
-from vae_fn.errors import brief
+from vae_fn.errors import brief, lacks_memory
 from vae_fn.types import Tree
 from vae_fn.verify.properties.arguments import Arguments, arguments
 from vae_fn.verify.seeds import name_of
@@ -43,6 +43,8 @@ def no_recompile(fn: Callable[..., Tree], calls: Sequence[tuple[Tree, ...]], *, 
         again = _compiled_again(fn, given)
         guilty = [] if again is None else _guilty(fn, given[0], given[again])
     except Exception as error:  # the compiler's, or the function's under it
+        if lacks_memory(error):
+            raise
         return verdict("rejected", f"it cannot be compiled whole: {brief(error)}")
     if again is None:
         return verdict("passed", f"one graph for {counted(len(given), 'call')}", 0.0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from vae_fn import random, tree
+from vae_fn.errors import lacks_memory
 from vae_fn.training import Optimizer
 from vae_fn.types import Tree
 from vae_fn.verify.places import raised
@@ -118,6 +119,8 @@ def _dtypes(opt: Optimizer, name: str) -> Verdict:
                 if tree.leaves(was) and (said := differing_shapes(after, was)):
                     return refused("dtypes", name, start, f"{what} after an update: {said}")
     except (RuntimeError, TypeError) as error:
+        if lacks_memory(error):
+            raise
         return refused("dtypes", name, start, f"parameters of several dtypes: {raised(error)}")
     return stands("dtypes", name, start, "parameters and state keep structure, shapes and dtypes")
 

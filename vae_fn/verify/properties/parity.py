@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vae_fn import random, tree
 from vae_fn.compiling import compile_pure
+from vae_fn.errors import lacks_memory
 from vae_fn.types import Tree
 from vae_fn.verify.coordinates import as_tensors, coordinates_of, vector
 from vae_fn.verify.places import raised
@@ -69,6 +70,8 @@ def parity(
     try:
         references = [reference(fn, copy, label) for copy in copies]
     except RuntimeError as error:
+        if lacks_memory(error):
+            raise
         return verdict("inconclusive", f"it does not run in float64, make every array an argument: {raised(error)}")
     if any(is_floating(leaf) and leaf.dtype != torch.float64 for leaf in tree.leaves(references[0].value)):
         return verdict("inconclusive", "its result is not float64 where all arguments are: fix no dtype inside")
@@ -78,6 +81,8 @@ def parity(
         try:
             results = eager if run is None else run()
         except Exception as error:  # the compiler's, vmap's, or the function's under them
+            if lacks_memory(error):
+                raise
             return verdict("rejected", f"it cannot be {way}: {raised(error)}")
         if said := differing_shapes(results[0], eager[0]):
             return verdict("rejected", f"{way}: {said}")
