@@ -40,6 +40,13 @@ def test_each_row_and_size_has_a_folder(recorder, tmp_path):
     assert len(heard) == 2
 
 
+def test_sizes_of_any_kind_tell_folders_apart(recorder, tmp_path):
+    sources = [SOURCE, SOURCE._replace(samples=2), SOURCE._replace(samples=8), SOURCE._replace(samples=8, members=3)]
+    write_artifacts(sources, ["epoch"], tmp_path / "kept")
+    names = {path.name.removeprefix("epoch-batch-16") for path in (tmp_path / "kept").iterdir()}
+    assert names == {"", "-samples-2", "-samples-8", "-samples-8-members-3"}
+
+
 def test_nothing_is_left_where_a_row_fails(tmp_path):
     source = SOURCE._replace(function="tests.bench.toys:breaking")
     with pytest.raises(UserError, match="cannot be compiled whole"):

@@ -36,7 +36,7 @@ def write_artifacts(
     Args:
         sources: of the step, at each size.
         names: of rows.
-        folder: to make, with a folder for each row and size in it.
+        folder: to make, with a folder for each row and its sizes in it.
         progress: hears of each row that is done.
 
     Raises:
@@ -48,10 +48,16 @@ def write_artifacts(
         whole_folder = Path(making) / folder.name
         for source in sources:
             for name in names:
-                size = "" if source.batch is None else f"-batch-{source.batch}"
-                _write_row(source, name, whole_folder / f"{name}{size}")
+                _write_row(source, name, whole_folder / _named(name, source))
                 progress(f"{name}: artifacts")
         whole_folder.rename(folder)
+
+
+def _named(name: str, source: Source) -> str:
+    """The name of a row and its sizes, which tell it from the others."""
+    members = source.members if source.members > 1 else None
+    sizes = {"batch": source.batch, "samples": source.samples, "members": members}
+    return "-".join([name, *(f"{what}-{size}" for what, size in sizes.items() if size is not None)])
 
 
 def _write_row(source: Source, name: str, place: Path) -> None:
