@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.models.toys import linear_gaussian
 from tests.training.problems import PIXELS, images, small_vae, streams
 from vae_fn import data, models, random, tree
 from vae_fn.evaluation import bound, evaluate_bound
@@ -54,11 +55,20 @@ def test_with_many_samples_it_is_the_likelihood():
     assert evaluate(vae, params, pixels, 1) < exact - 1
 
 
+def test_of_continuous_data_it_is_the_likelihood_of_their_density():
+    """At the exact posterior of a linear Gaussian model, with any number of samples."""
+    vae, params, x, log_evidence = linear_gaussian(0, data=4, latents=2, batch=5)
+    narrow = tree.map(torch.Tensor.float, params)
+    for samples in (1, 3):
+        found = evaluate(vae, narrow, x.float(), samples, data.GREY)
+        assert math.isclose(found, log_evidence.mean(), rel_tol=1e-5)  # float32
+
+
 def test_what_means_nothing_is_refused():
     vae = small_vae()
     params = vae.init(streams().init)
     for count, samples in ((0, 3), (2, 0)):
         with pytest.raises(ValueError, match="needs examples and samples"):
             evaluate(vae, params, images(count), samples)
-    with pytest.raises(ValueError, match="grey pixels"):
+    with pytest.raises(ValueError, match=r"the bound weighs samples .* grey pixels under a Bernoulli"):
         evaluate(vae, params, images(2), 3, data.GREY)

@@ -8,6 +8,7 @@ from vae_fn.data import Binarisation
 from vae_fn.errors import check_count
 from vae_fn.evaluation.elbo import check_evaluation, posterior_of_one
 from vae_fn.models import VAE
+from vae_fn.models.fit import check_density
 from vae_fn.models.objectives import iwae
 from vae_fn.models.precision import wide
 from vae_fn.types import Key, Params, Pixels
@@ -25,15 +26,13 @@ def evaluate_bound(
     once, as there.
 
     Raises:
-        TypeError, ValueError: as `check_evaluation`; no examples, no samples, or grey targets, whose weights mean
-            nothing.
+        TypeError, ValueError: as `check_evaluation` and `check_density`; no examples, or no samples.
     """
     check_count("samples", samples, 0)
     if len(images) < 1 or samples < 1:
         raise ValueError(f"a bound needs examples and samples, got {len(images)} examples and {samples} samples")
     check_evaluation(vae, params, images, binarisation)
-    if not binarisation.binary:
-        raise ValueError("grey pixels under a Bernoulli have no likelihood to weigh samples by: use DYNAMIC or FIXED")
+    check_density("the bound", vae, params, images, None, binarisation)
     noise_keys, target_keys = (random.split(k, len(images)) for k in random.split(key, 2))
     noise_like = posterior_of_one(vae, params, images).noise_like((samples,))
 

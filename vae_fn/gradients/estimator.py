@@ -50,7 +50,8 @@ class Estimator(NamedTuple):
             the reason.
         latents: which it takes.
         min_samples: the fewest samples k with which it is defined.
-        importance_weighted: whether it weighs samples by p(x, z) / q(z), which grey pixels do not allow.
+        importance_weighted: whether it weighs samples by p(x, z) / q(z), which grey pixels under a
+            Bernoulli do not allow.
         evaluations: `evaluations(q, samples)`, from shapes alone.
         init: `init(problem, params)` gives the estimator's own state.
         noise_like: `noise_like(problem, params, samples)` gives the noise specifications; runs on shapes alone.

@@ -38,6 +38,27 @@ def check_data(what: str, vae: VAE, params: Params, pixels: Pixels, context: Con
     check_prepared(what, pixels, protocol)
 
 
+def check_density(who: str, vae: VAE, params: Params, pixels: Pixels, context: Context, protocol: Binarisation) -> None:
+    """Check that p(x | z) is a density or a mass of the targets, by which samples can be weighed; on shapes alone.
+
+    Args:
+        who: what weighs samples by it.
+        vae: the model.
+        params: its parameters.
+        pixels: as `check_data` lets pass.
+        context: what the model is conditioned on.
+        protocol: how pixels become targets.
+
+    Raises:
+        ValueError: the targets are grey and the likelihood is a Bernoulli, which has masses for 0 and 1 alone.
+    """
+    if not protocol.binary and _gives_bits(vae, params, pixels, context):
+        raise ValueError(
+            f"{who} weighs samples by p(x | z), which grey pixels under a Bernoulli do not have: "
+            "use data.DYNAMIC or data.FIXED"
+        )
+
+
 def _gives_bits(vae: VAE, params: Params, pixels: Pixels, context: Context) -> bool:
     """Whether the likelihood is a Bernoulli, from shapes alone."""
     device = tree.leaves(params)[0].device

@@ -15,7 +15,6 @@ def check_parts(vae: Any, pose: Any, estimator: Any, optimizer: Any, binarisatio
 
     Raises:
         TypeError: one is something else, such as the function that would make it.
-        ValueError: the estimator weighs samples by importance, and the targets are grey.
     """
     check_kind("vae", vae, VAE, "make one with models.tutorial() or models.build(encoder, decoder, ...)")
     if not callable(pose):
@@ -26,11 +25,6 @@ def check_parts(vae: Any, pose: Any, estimator: Any, optimizer: Any, binarisatio
     check_kind("estimator", estimator, Estimator, "call what makes one, as in estimators.pathwise()")
     check_kind("optimizer", optimizer, Optimizer, "call what makes one, as in training.adamw(1e-3)")
     check_protocol("binarisation", binarisation)
-    if estimator.importance_weighted and not binarisation.binary:
-        raise ValueError(
-            f"{estimator.name} weighs samples by p(x | z), which grey pixels under a Bernoulli do not have: "
-            "use data.DYNAMIC or data.FIXED"
-        )
 
 
 def check_settings(samples: Any, beta: Any, clip_norm: Any, microbatch: Any) -> None:

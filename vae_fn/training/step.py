@@ -17,7 +17,7 @@ from vae_fn.data.pixels import check_rows
 from vae_fn.errors import check_kind, described
 from vae_fn.gradients import Estimate, Estimator, Problem
 from vae_fn.models import VAE
-from vae_fn.models.fit import check_data
+from vae_fn.models.fit import check_data, check_density
 from vae_fn.models.precision import wide
 from vae_fn.optimization.optimizers import Optimizer
 from vae_fn.optimization.schedules import Schedule, check_schedule
@@ -113,9 +113,9 @@ def make_step(
 
     Raises:
         TypeError: a part is not what it must be, such as a function that was not called.
-        ValueError: the estimator weighs samples by importance and the targets are grey, or a number is out of its
-            range; or, from `init` and `noise_like`, the estimator does not suit the problem, the number of samples or
-            micro-batches; or, from `init`, pixels are not what the model reads.
+        ValueError: a number is out of its range; or, from `init` and `noise_like`, the estimator does not suit the
+            problem, the number of samples or micro-batches; or, from `init`, pixels are not what the model reads, or
+            are grey under a Bernoulli where the estimator weighs samples by importance.
     """
     check_parts(vae, pose, estimator, optimizer, binarisation)
     check_settings(samples, beta, clip_norm, microbatch)
@@ -127,6 +127,8 @@ def make_step(
         params, step = vae.init(key), torch.zeros((), dtype=torch.int64, device=key.device)
         _check_batch(batch)
         check_data("the batch", vae, params, batch.pixels, batch.context, binarisation)
+        if estimator.importance_weighted:
+            check_density(estimator.name, vae, params, batch.pixels, batch.context, binarisation)
         if beta is not None:
             check_schedule("beta", beta, step)
         own = estimator.init(blank(key, batch), params)
