@@ -67,13 +67,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "--estimators pathwise,stl,iwae,dreg",
     ),
     "trained-vae": (
-        TRAIN,
-        "vae-fn gradients --run runs/quick-0 --estimators pathwise,stl,iwae,dreg,vimco,rloo "
+        f"{TRAIN} --name trained",
+        "vae-fn gradients --run runs/trained --estimators pathwise,stl,iwae,dreg,vimco,rloo "
         "--draws 2000 --samples 2 --data 8",
     ),
     "along-training": (
-        f"{TRAIN} --hidden 128 --checkpoint-every 160 --keep-last 8",
-        "vae-fn gradients --run runs/quick-0 --along --samples 8 --data 8 --draws 2000 "
+        f"{TRAIN} --hidden 128 --checkpoint-every 160 --keep-last 8 --name along",
+        "vae-fn gradients --run runs/along --along --samples 8 --data 8 --draws 2000 "
         "--estimators pathwise,stl,iwae,dreg,rloo,reinforce-moving-average",
     ),
     "race": (
