@@ -106,8 +106,8 @@ def iwae(
 ) -> Terms:
     """E log (1/k) sum_j w_j with log w = log p(x | z) + log p(z) - log q(z | x) (Burda et al. 2015, eq. 8).
 
-    The bound is `objective`; the other terms are those of the sampled ELBO at the same noise. It means something for
-    binary data: at grey values the Bernoulli likelihood is no density and w no importance weight.
+    The bound is `objective`; the other terms are those of the sampled ELBO at the same noise. It means something
+    where p(x | z) is a density or a mass: at grey values a Bernoulli's is none, and w no importance weight.
     """
     run = forward(vae, params, x, noise, context)
     log_ratio = _log_ratio(run, noise)
