@@ -43,6 +43,13 @@ def test_an_absent_part_is_no_leaf():
     assert list(tree.flat_names(sparse)) == ["a"]
 
 
+@pytest.mark.parametrize("first", [None, torch.ones(2)])
+def test_a_part_that_is_absent_in_one_tree_alone_is_an_error(first):
+    other = torch.ones(2) if first is None else None
+    with pytest.raises(ValueError, match="absent .* in one tree and there in another: give trees with the same parts"):
+        tree.map(lambda a, b: a, {"a": first}, {"a": other})
+
+
 def test_names_are_paths():
     nested = {"encoder": {"0.weight": torch.zeros(1)}, "pair": (torch.zeros(2), torch.zeros(3))}
     assert list(tree.flat_names(nested)) == ["encoder/0.weight", "pair/0", "pair/1"]

@@ -8,7 +8,7 @@ from torch._dynamo.utils import counters
 
 from tests.training.problems import algorithm, double, images, small_vae, streams
 from vae_fn import data, gradients, random, tree, verify
-from vae_fn.compiling import compile_step
+from vae_fn.compiling import compile_epoch, compile_step
 from vae_fn.gradients import estimators
 from vae_fn.optimization import schedules
 from vae_fn.training import Batch, adamw, step_by_shape
@@ -109,6 +109,39 @@ def test_a_donated_state_keeps_dtypes_and_shapes(fresh_compiler):
     for step, state in ((widens, torch.tensor(1.0)), (shrinks, torch.ones(3))):
         with pytest.raises(Exception, match="keep both, or compile with donate=False"):
             compile_step(step, backend="eager")(state)
+
+
+def averaging(state):
+    """A step that begins its average with the first parameters."""
+    w, average = state["w"], state["average"]
+    return {"w": w + 1, "average": w if average is None else 0.9 * average + 0.1 * w}, w.sum()
+
+
+OTHER_PARTS = {
+    "adds average": (averaging, None),
+    "drops average": (lambda state: (state | {"average": None}, ()), torch.zeros(2)),
+    "drops w and adds w/0": (lambda state: (state | {"w": [state["w"]]}, ()), None),
+    "gives the state another structure": (lambda state: ({"w": state["w"]}, ()), None),
+}
+
+
+@pytest.mark.parametrize("change", OTHER_PARTS)
+def test_a_donated_state_keeps_its_parts(change, fresh_compiler):
+    """There is no buffer for a new part, and an old one would be told as it was."""
+    step, average = OTHER_PARTS[change]
+    state = {"w": torch.zeros(2), "average": average}
+    expected = f"the step {change}: keep the parts of the state, or compile with donate=False"
+    for run in (compile_step(step, backend="eager"), lambda state: compile_epoch(step, backend="eager")(state, 3)):
+        with pytest.raises(Exception, match=expected):
+            run(state)
+
+
+def test_a_part_may_begin_absent_where_the_state_is_not_donated(fresh_compiler):
+    run, state, expected = compile_step(averaging, donate=False), {"w": torch.zeros(2), "average": None}, None
+    for _ in range(3):
+        expected, _ = averaging(expected or state)
+        state, _ = run(state)
+    torch.testing.assert_close(state, expected)
 
 
 def test_a_graph_break_is_an_error(fresh_compiler):

@@ -47,7 +47,8 @@ def compile_epoch(
     a step does besides, which is then not pure, is done once a call.
 
     Args:
-        step: a pure step `(state, *inputs) -> (state, info)`, as for `compile_step`.
+        step: a pure step `(state, *inputs) -> (state, info)`, as for a donating `compile_step`: the new state must have
+            the parts, shapes and dtypes of the old one.
         donate: whether the state passed in is consumed, as in `compile_step`, or copied first.
         gemm: as in `compile_pure`.
         backend: as in `compile_pure`.

@@ -12,6 +12,8 @@ from vae_fn.compiling.gemm import Gemm
 from vae_fn.compiling.pure import check_function, compile_pure
 from vae_fn.types import Tree
 
+INSTEAD = "compile with donate=False, by compile_step"
+
 
 def compile_step(
     step: Callable[..., tuple[Any, Any]],
@@ -26,7 +28,8 @@ def compile_step(
     Args:
         step: a pure step; a graph break in it is an error, a new shape of its inputs a second graph.
         donate: write the new state into the old one's buffers inside the graph and return those: no allocation, the
-            same numbers. The state passed in is consumed; who keeps one clones it (`tree.clone`).
+            same numbers. The state passed in is consumed; who keeps one clones it (`tree.clone`). The new state must
+            have the parts, shapes and dtypes of the old one, or compiling fails and names what has not.
         gemm: as in `compile_pure`.
         backend: as in `compile_pure`.
         options: as in `compile_pure`.
@@ -47,7 +50,7 @@ def _overwriting(step: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
 
     def overwrite(state: Any, *inputs: Any) -> Any:
         new, info = step(state, *inputs)
-        if any(tree.leaves(tree.map(_differ, state, new))):
+        if not _fits(state, new):
             raise ValueError(_difference(state, new))
         told = tree.map(computed, info)  # a leaf of the state that is told as well must not follow it
         tree.map(lambda old, value: old.copy_(value), state, tree.map(computed, new))
@@ -56,19 +59,31 @@ def _overwriting(step: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
     return overwrite
 
 
-def _differ(old: Tensor, value: Tensor) -> bool:
-    return old.shape != value.shape or old.dtype != value.dtype
+def _fits(state: Tree, new: Tree) -> bool:
+    """Whether the new state has a place in the old one's buffers, leaf by leaf."""
+    try:
+        return not any(tree.leaves(tree.map(_differ, state, new)))
+    except ValueError:  # it has other parts
+        return False
+
+
+def _differ(old: Tensor, value: Any) -> bool:
+    return not isinstance(value, Tensor) or old.shape != value.shape or old.dtype != value.dtype
 
 
 def _difference(state: Tree, new: Tree) -> str:
-    """Which leaf of the new state does not fit into the old one's place; names take Dynamo long, and are asked here."""
-    given = tree.flat_names(new)  # by name, as a dictionary may come back in another order
-    name, old = next((name, old) for name, old in tree.flat_names(state).items() if _differ(old, given[name]))
-    value = given[name]
-    return (
-        f"the step makes {name} {value.dtype} of shape {tuple(value.shape)}, and it was {old.dtype} of "
-        f"shape {tuple(old.shape)}: keep both, or compile with donate=False"
-    )
+    """What of the new state does not fit into the old one's place; names take Dynamo long, and are asked here."""
+    held, given = tree.flat_names(state), tree.flat_names(new)  # by name, as a dictionary may come back in another order
+    for name, old in held.items():
+        if name in given and _differ(old, given[name]):
+            value = given[name]
+            return (
+                f"the step makes {name} {value.dtype} of shape {tuple(value.shape)}, and it was {old.dtype} of "
+                f"shape {tuple(old.shape)}: keep both, or {INSTEAD}"
+            )
+    changes = [f"drops {name}" for name in held if name not in given]
+    changes += [f"adds {name}" for name in given if name not in held]
+    return f"the step {' and '.join(changes) or 'gives the state another structure'}: keep the parts of the state, or {INSTEAD}"
 
 
 def computed(value: Tensor) -> Tensor:
