@@ -86,6 +86,35 @@ def test_shared_memory_is_refused_by_name():
         compile_epoch(counting)(start(), 1, torch.ones(3), streams())
 
 
+def reading(tensor):
+    """A step that reads a tensor which it closes over where it has already written, if that is its state."""
+    return lambda state, x: (tensor.flip(0) + state + x, state.sum())
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("position", ["state", "inputs/0"])
+def test_an_argument_that_the_step_closes_over_is_refused_and_left_as_it_is(position, first, fresh_compiler):
+    """Its program reads another tensor of the same memory, or takes the first such argument for the tensor itself."""
+    both = torch.arange(6.0).reshape(2, 3)
+    for tensor, given in ((both[0], both[0]), (both[0], both[1])):
+        kept, run = both.clone(), compile_epoch(reading(tensor), backend="aot_eager")
+        if not first:
+            run(torch.zeros(3), 1, torch.zeros(3))
+        state, x = (given, torch.zeros(3)) if position == "state" else (torch.zeros(3), given)
+        with pytest.raises(ValueError, match=f"^{position} shares memory with a tensor that the step closes over: "):
+            run(state, 1, x)
+        assert torch.equal(both, kept)
+        assert run(torch.zeros(3), 1, torch.ones(3))[0].tolist() == (tensor.flip(0) + 1).tolist()
+
+
+def test_a_state_that_the_step_closes_over_is_copied_where_it_is_not_donated(fresh_compiler):
+    tensor = torch.arange(4096.0)
+    run = compile_epoch(reading(tensor), donate=False)
+    for state in (torch.zeros(4096), tensor):
+        found, _ = run(state, 2, torch.ones(4096))
+        assert torch.equal(found, state + 2 * tensor.flip(0) + 2)
+
+
 def test_only_a_donated_state_is_consumed(fresh_compiler):
     for donate in (True, False):
         state = start()

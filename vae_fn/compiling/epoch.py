@@ -1,9 +1,8 @@
 """Many steps in one call: a program of one step, called again and again without asking anew what it was made for."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from enum import Enum
 from functools import partial
-from itertools import combinations
 from types import FunctionType, NoneType
 from typing import Any
 
@@ -17,6 +16,7 @@ from vae_fn.compiling.again import Backend, Watched
 from vae_fn.compiling.gemm import Gemm, check_gemm
 from vae_fn.compiling.pure import check_function
 from vae_fn.compiling.step import compile_step
+from vae_fn.compiling.surroundings import Surroundings, check_apart
 from vae_fn.errors import check_count
 from vae_fn.types import Tree
 
@@ -58,8 +58,9 @@ def compile_epoch(
 
     Returns:
         A function of a state, the number of steps and the inputs. Every leaf of `infos` has the steps in front. It
-        raises a `ValueError` if the number is not positive, two tensors share memory, or an argument is neither a
-        tensor nor a plain value or function; and a `CaptureError` if the step cannot be captured.
+        raises a `ValueError` if the number is not positive, two tensors share memory or one does with what the step
+        closes over, or an argument is neither a tensor nor a plain value or function; and a `CaptureError` if the step
+        cannot be captured.
 
     Raises:
         TypeError: what is to be compiled is no function.
@@ -67,21 +68,37 @@ def compile_epoch(
     """
     check_function(step)
     check_gemm(gemm, backend == "inductor")
-    edge = partial(compile_step, gemm=gemm, options={"guard_filter_fn": _surroundings})
-    programs: dict[Hashable, Step] = {}
+    programs: dict[Hashable, tuple[Step, Surroundings]] = {}
 
-    def program(state: Tree, inputs: tuple[Any, ...]) -> Step:
+    def program(state: Tree, inputs: tuple[Any, ...], surroundings: Surroundings) -> Step:
+        edge = partial(compile_step, gemm=gemm, options={"guard_filter_fn": surroundings})
         if cuda_graph and _device(state) == "cuda":
             return replaying.replayed(step, partial(edge, backend=backend), state, inputs, replaying.cuda_graph)
         watched = Watched(backend)
         return _straight(edge(step, backend=watched), watched)
 
+    def first(form: Hashable, state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
+        """The call for which a program is made, which alone shows what the step closes over."""
+        surroundings, before = Surroundings(), tree.clone(state)
+        take = program(state, inputs, surroundings)
+        result = take(state, count, *inputs)
+        try:
+            surroundings.check(state, inputs)
+        except ValueError:
+            tree.map(Tensor.copy_, state, before)
+            raise
+        programs[form] = take, surroundings
+        return result
+
     def run(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         check_count("count", count)
-        form = _form(state, inputs)
+        check_apart(state, inputs)
+        form, state = _form(state, inputs), state if donate else tree.clone(state)
         if form not in programs:
-            programs[form] = program(state, inputs)
-        return programs[form](state if donate else tree.clone(state), count, *inputs)
+            return first(form, state, count, *inputs)
+        take, surroundings = programs[form]
+        surroundings.check(state, inputs)
+        return take(state, count, *inputs)
 
     return run
 
@@ -123,27 +140,10 @@ def _device(state: Tree) -> str | None:
     return next((leaf.device.type for leaf in tree.leaves(state) if isinstance(leaf, Tensor)), None)
 
 
-def _surroundings(guards: Sequence[Any]) -> list[bool]:
-    """Of what a program checks at every call, the few things that no argument tells, such as the mode of gradients."""
-    return [not guard.name for guard in guards]
-
-
 def _form(state: Tree, inputs: tuple[Any, ...]) -> Hashable:
     """All that a program depends on besides the values of tensors."""
     leaves, structure = pytree.tree_flatten((state, inputs))
-    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    storages = [leaf.untyped_storage().data_ptr() for leaf in tensors if leaf.numel()]
-    if len(set(storages)) < len(storages):  # a program made for arguments that share memory is none for others
-        raise ValueError(f"{_sharing(state, inputs)} share memory: pass copies, as tree.clone makes them")
     return structure, tuple(map(_traits, leaves))
-
-
-def _sharing(state: Tree, inputs: tuple[Any, ...]) -> str:
-    """The names of the first two tensors that lie in the same memory."""
-    leaves = tree.flat_names({"state": state, "inputs": inputs}).items()
-    tensors = {name: leaf for name, leaf in leaves if isinstance(leaf, Tensor) and leaf.numel()}
-    places = {name: leaf.untyped_storage().data_ptr() for name, leaf in tensors.items()}
-    return next(f"{one} and {other}" for one, other in combinations(places, 2) if places[one] == places[other])
 
 
 def _traits(leaf: Any) -> Hashable:

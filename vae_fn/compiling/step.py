@@ -73,7 +73,10 @@ def _differ(old: Tensor, value: Any) -> bool:
 
 def _difference(state: Tree, new: Tree) -> str:
     """What of the new state does not fit into the old one's place; names take Dynamo long, and are asked here."""
-    held, given = tree.flat_names(state), tree.flat_names(new)  # by name, as a dictionary may come back in another order
+    held, given = (
+        tree.flat_names(state),
+        tree.flat_names(new),
+    )  # by name, as a dictionary may come back in another order
     for name, old in held.items():
         if name in given and _differ(old, given[name]):
             value = given[name]
