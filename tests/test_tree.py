@@ -46,7 +46,7 @@ def test_an_absent_part_is_no_leaf():
 @pytest.mark.parametrize("first", [None, torch.ones(2)])
 def test_a_part_that_is_absent_in_one_tree_alone_is_an_error(first):
     other = torch.ones(2) if first is None else None
-    with pytest.raises(ValueError, match="absent .* in one tree and there in another: give trees with the same parts"):
+    with pytest.raises(ValueError, match=r"absent \(None\) in one tree and there in another: give trees with"):
         tree.map(lambda a, b: a, {"a": first}, {"a": other})
 
 

@@ -73,10 +73,7 @@ def _differ(old: Tensor, value: Any) -> bool:
 
 def _difference(state: Tree, new: Tree) -> str:
     """What of the new state does not fit into the old one's place; names take Dynamo long, and are asked here."""
-    held, given = (
-        tree.flat_names(state),
-        tree.flat_names(new),
-    )  # by name, as a dictionary may come back in another order
+    held, given = tree.flat_names(state), tree.flat_names(new)  # dictionaries may come back in another order
     for name, old in held.items():
         if name in given and _differ(old, given[name]):
             value = given[name]
@@ -86,7 +83,8 @@ def _difference(state: Tree, new: Tree) -> str:
             )
     changes = [f"drops {name}" for name in held if name not in given]
     changes += [f"adds {name}" for name in given if name not in held]
-    return f"the step {' and '.join(changes) or 'gives the state another structure'}: keep the parts of the state, or {INSTEAD}"
+    told = " and ".join(changes) or "gives the state another structure"
+    return f"the step {told}: keep the parts of the state, or {INSTEAD}"
 
 
 def computed(value: Tensor) -> Tensor:
