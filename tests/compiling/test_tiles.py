@@ -83,6 +83,48 @@ def test_other_numbers_are_an_error(dtype, unchecked):
         tiles.begin().result()(x, x, None, x, 8, 8, 8, 8, 1, 8, 1, 8, 1)
 
 
+@pytest.mark.parametrize("shapes", [((4, 8), (2, 4)), ((4, 8), (9, 4)), ((8,), (8, 4))], ids=str)
+def test_factors_without_a_product_are_an_error(shapes, unchecked):
+    a, b = map(torch.ones, shapes)
+    with pytest.raises(ValueError, match="have no product: the first must have as many columns"):
+        tiles.product(a, b, out=torch.zeros(4, 4))
+    with pytest.raises(ValueError, match="have no product: the first must have as many columns"):
+        tiles.biased_product(torch.ones(4), a, b, out=torch.zeros(4, 4))
+
+
+UNFIT_RESULTS = {
+    "too few rows": torch.zeros(3, 5),
+    "too few columns": torch.zeros(4, 4),
+    "another dtype": torch.zeros(4, 5, dtype=torch.float16),
+    "transposed": torch.zeros(5, 4).t(),
+    "a slice": torch.zeros(4, 8)[:, :5],
+}
+
+
+@pytest.mark.parametrize("name", UNFIT_RESULTS)
+def test_a_result_that_does_not_fit_is_an_error_and_is_not_written(name, unchecked):
+    out = UNFIT_RESULTS[name]
+    with pytest.raises(ValueError, match=r"^out is .*: make it dense, torch\.float32 of shape \(4, 5\) on cpu"):
+        tiles.product(torch.ones(4, 8), torch.ones(8, 5), out=out)
+    assert not out.any()
+
+
+UNFIT_BIASES = {
+    "too short": torch.ones(4),
+    "another dtype": torch.ones(5, dtype=torch.float64),
+    "expanded": torch.ones(1).expand(5),
+    "every other number": torch.ones(10)[::2],
+}
+
+
+@pytest.mark.parametrize("name", UNFIT_BIASES)
+def test_a_bias_that_does_not_fit_is_an_error(name, unchecked):
+    out = torch.zeros(4, 5)
+    with pytest.raises(ValueError, match=r"^bias is .*: make it dense, torch\.float32 of shape \(5,\) on cpu"):
+        tiles.biased_product(UNFIT_BIASES[name], torch.ones(4, 8), torch.ones(8, 5), out=out)
+    assert not out.any()
+
+
 def test_the_module_takes_no_name_that_others_may_have():
     tiles.begin().result()
     assert "tiles" not in sys.modules

@@ -49,9 +49,9 @@ def product(
     The sizes are those of the factors: who compiles a call knows them, and a tensor takes longer to tell.
 
     Raises:
-        ValueError: no sizes are given, and the code does not take such factors.
+        ValueError: no sizes are given, and the code does not take such factors, or `out` is not as said.
     """
-    code, sizes = _code(), sizes or _sizes_taken(a, b)
+    code, sizes = _code(), sizes or _sizes_taken(a, b, out)
     if code is None:
         return torch.mm(a, b, out=out)
     code(a, b, None, out, *sizes, torch.get_num_threads())
@@ -66,8 +66,8 @@ def biased_product(
     out: Float[Tensor, "m n"],
     sizes: Sizes | None = None,
 ) -> Float[Tensor, "m n"]:
-    """`a b + bias`, as `product`; the bias is dense too."""
-    code, sizes = _code(), sizes or _sizes_taken(a, b)
+    """`a b + bias`, as `product`; the bias is dense and of the same dtype too."""
+    code, sizes = _code(), sizes or _sizes_taken(a, b, out, bias)
     if code is None:
         return torch.addmm(bias, a, b, out=out)
     code(a, b, bias, out, *sizes, torch.get_num_threads())
@@ -127,10 +127,27 @@ def _code() -> Code | None:
     return begin().result() if failure() is None else None
 
 
-def _sizes_taken(a: Tensor, b: Tensor) -> Sizes:
+def _sizes_taken(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None = None) -> Sizes:
+    if not a.ndim == b.ndim == 2 or a.shape[1] != b.shape[0]:
+        raise ValueError(
+            f"factors of shapes {tuple(a.shape)} and {tuple(b.shape)} have no product: the first must have as many "
+            "columns as the second has rows"
+        )
     if not takes(a, b):
         raise ValueError(f"no own code multiplies {a.dtype} of strides {a.stride()} and {b.stride()}: use torch.mm")
+    _check_dense("out", out, (a.shape[0], b.shape[1]), a)
+    if bias is not None:
+        _check_dense("bias", bias, (b.shape[1],), a)
     return sizes_of(a, b)
+
+
+def _check_dense(what: str, tensor: Tensor, shape: tuple[int, ...], like: Tensor) -> None:
+    alike = tensor.dtype == like.dtype and tensor.device == like.device
+    if tensor.shape != shape or not alike or not tensor.is_contiguous():
+        raise ValueError(
+            f"{what} is {tensor.dtype} of shape {tuple(tensor.shape)} and strides {tensor.stride()} on "
+            f"{tensor.device}: make it dense, {like.dtype} of shape {shape} on {like.device}"
+        )
 
 
 def _command() -> tuple[list[str], Path]:
