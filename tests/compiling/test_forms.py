@@ -1,5 +1,7 @@
 """What a repeated step is compiled for is looked at once a call: another form of its arguments gets its own program."""
 
+from enum import Enum
+
 import pytest
 import torch
 from torch._dynamo.utils import counters
@@ -97,3 +99,53 @@ def test_a_number_that_is_none_has_one_form(fresh_compiler):
     for _ in range(3):
         assert run(torch.zeros(()), 1, float("nan"))[0].isnan()
     assert counters["stats"]["unique_graphs"] == 1
+
+
+class Kind(Enum):
+    """Members that look alike."""
+
+    ONE = 1
+    FIVE = 5
+
+    def __repr__(self):
+        return "Kind"
+
+
+class Rate(float, Enum):
+    """Numbers that look alike."""
+
+    ONE = 1.0
+    FIVE = 5.0
+
+    def __repr__(self):
+        return "Rate"
+
+
+class Code(str):
+    """A text that does not show what it says."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return "Code"
+
+
+@pytest.mark.parametrize("values", [Kind, Rate], ids=["enum", "enum of numbers"])
+def test_members_of_one_look_are_other_forms(values, fresh_compiler):
+    run = compile_epoch(lambda state, kind: (state + kind.value, {}), backend="eager")
+    for member in (*values, *values):
+        assert run(torch.zeros(()), 1, member)[0].item() == member.value
+
+
+def test_texts_of_one_look_are_other_forms(fresh_compiler):
+    run = compile_epoch(lambda state, text: (state + (5 if text == "five" else 1), {}), backend="eager")
+    assert run(torch.zeros(()), 1, Code("one"))[0].item() == 1
+    assert run(torch.zeros(()), 1, Code("five"))[0].item() == 5
+
+
+def test_zeros_of_either_sign_are_other_forms(fresh_compiler):
+    run = compile_epoch(lambda state, x: (state / x, {}), backend="eager")
+    counters.clear()
+    for zero in (0.0, -0.0, complex(0.0, 1.0), complex(-0.0, 1.0)):
+        run(torch.ones((), dtype=torch.complex64), 1, zero)
+    assert counters["stats"]["unique_graphs"] == 4

@@ -149,8 +149,10 @@ def _form(state: Tree, inputs: tuple[Any, ...]) -> Hashable:
 def _traits(leaf: Any) -> Hashable:
     if isinstance(leaf, Tensor):
         return type(leaf), leaf.shape, leaf.stride(), leaf.dtype, leaf.device, leaf.requires_grad
-    if isinstance(leaf, PLAIN):
+    if isinstance(leaf, float | complex) and not isinstance(leaf, Enum):
         return type(leaf), repr(leaf)  # which tells -0.0 from 0.0, and one nan from no other
+    if isinstance(leaf, PLAIN):
+        return type(leaf), leaf
     if isinstance(leaf, FunctionType):
         return FunctionType, leaf
     raise ValueError(
