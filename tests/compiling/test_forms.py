@@ -41,6 +41,16 @@ def test_every_form_gets_its_own_numbers(fresh_compiler):
     assert counters["stats"]["unique_graphs"] == len(list(forms()))
 
 
+@torch._dynamo.config.patch(recompile_limit=3)
+def test_forms_without_end_are_refused_before_the_state_is_touched(fresh_compiler):
+    run, state = compile_epoch(lambda state, rate: (state + rate, {}), backend="eager"), torch.zeros(())
+    for rate in (1.0, 2.0, 3.0, 1.0):
+        state, _ = run(state, 1, rate)
+    with pytest.raises(ValueError, match=r"compiled for 3 forms .*: pass numbers that vary as tensors"):
+        run(state, 1, 4.0)
+    assert run(state, 1, 3.0)[0].item() == 10
+
+
 def test_another_structure_is_another_form(fresh_compiler):
     run = compile_epoch(lambda state, extra: (state + (0 if extra is None else extra["by"]), state))
     assert run(torch.tensor(1), 2, None)[0].item() == 1

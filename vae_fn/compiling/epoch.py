@@ -40,9 +40,10 @@ def compile_epoch(
     step to step, such as the batch and the noise, follows from the state, which counts the steps.
 
     One step is compiled, once for every form of the arguments: structure, shapes, strides, dtypes, devices, and the
-    values of what is no tensor. That is looked at once a call. `torch.compile` by itself asks at every step whether all
-    that the step reaches is still as it was, which takes a twelfth of a small step's time (benchmarks/NOTES.md). So
-    what the step closes over must stay: tensors there are read at every step, everything else when it is compiled.
+    values of what is no tensor; for as many forms as torch makes graphs of a function (its `recompile_limit`). That is
+    looked at once a call. `torch.compile` by itself asks at every step whether all that the step reaches is still as it
+    was, which takes a twelfth of a small step's time (benchmarks/NOTES.md). So what the step closes over must stay:
+    tensors there are read at every step, everything else when it is compiled.
     And the first step of a call alone goes through `torch.compile`; the others go to its graph (`again`), so that what
     a step does besides, which is then not pure, is done once a call.
 
@@ -59,8 +60,8 @@ def compile_epoch(
     Returns:
         A function of a state, the number of steps and the inputs. Every leaf of `infos` has the steps in front. It
         raises a `ValueError` if the number is not positive, two tensors share memory or one does with what the step
-        closes over, or an argument is neither a tensor nor a plain value or function; and a `CaptureError` if the step
-        cannot be captured.
+        closes over, an argument is neither a tensor nor a plain value or function, or too many forms of them were
+        compiled; and a `CaptureError` if the step cannot be captured.
 
     Raises:
         TypeError: what is to be compiled is no function.
@@ -95,12 +96,23 @@ def compile_epoch(
         check_apart(state, inputs)
         form, state = _form(state, inputs), state if donate else tree.clone(state)
         if form not in programs:
+            _check_room(len(programs))
             return first(form, state, count, *inputs)
         take, surroundings = programs[form]
         surroundings.check(state, inputs)
         return take(state, count, *inputs)
 
     return run
+
+
+def _check_room(made: int) -> None:
+    """Hold the programs made against torch's limit of graphs, which it applies to each of them by itself."""
+    limit = torch._dynamo.config.recompile_limit
+    if made >= limit:
+        raise ValueError(
+            f"the step was compiled for {made} forms of its arguments, and this is another: pass numbers that vary as "
+            "tensors, make functions once, or raise torch._dynamo.config.recompile_limit"
+        )
 
 
 def repeated(step: Step) -> Step:
