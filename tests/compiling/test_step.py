@@ -183,6 +183,26 @@ def test_a_donated_state_may_keep_leaves_of_the_old_one(fresh_compiler):
         }
 
 
+UNSIGNED = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
+def test_a_donated_state_may_hold_keys_and_other_unsigned_numbers(backend, fresh_compiler):
+    """They are lagged and told as others are, the largest of them too."""
+    run = compile_step(lambda state: ({"new": state["old"], "old": state["new"]}, state), backend=backend)
+    for dtype in UNSIGNED:
+        new, old = (torch.tensor(values, dtype=dtype) for values in ([torch.iinfo(dtype).max, 1], [0, 2]))
+        found, told = run(tree.clone({"new": new, "old": old}))
+        assert torch.equal(found["new"], old)
+        assert torch.equal(found["old"], new)
+        assert torch.equal(told["new"], new)
+    key = random.key(3)
+    found, _ = compile_step(lambda state: (state | {"w": state["w"] + 1}, ()), backend=backend)(
+        {"key": key.clone(), "w": torch.zeros(2)}
+    )
+    assert torch.equal(found["key"], key)
+
+
 def at_rates(make, edge):
     """Parameters after three steps, the last one short, with each of three learning rates, and the graphs compiled."""
     share, vae, ends, graphs = shared_steps(edge), small_vae(), [], []

@@ -12,6 +12,9 @@ from vae_fn.compiling.gemm import Gemm
 from vae_fn.compiling.pure import check_function, compile_pure
 from vae_fn.types import Tree
 
+SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+"""Numbers of the same size, for which torch has kernels; keys are of the last."""
+
 INSTEAD = "compile with donate=False, by compile_step"
 
 
@@ -94,4 +97,6 @@ def computed(value: Tensor) -> Tensor:
     overwritten. A clone will not do: Inductor removes it even where the graph writes to its source (torch 2.14). Two
     changes of sign cost nothing in a loop that memory holds up; what has no sign is compared with itself.
     """
+    if value.dtype in SIGNED:
+        return computed(value.view(SIGNED[value.dtype])).view(value.dtype)
     return value.neg().neg() if value.is_floating_point() or value.is_complex() else torch.maximum(value, value)
