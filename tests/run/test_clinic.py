@@ -113,7 +113,7 @@ def test_a_step_that_cannot_be_taken_apart_is_saved_all_the_same(tmp_path, monke
     def fail(*args):
         raise fault
 
-    monkeypatch.setattr(clinic, "diagnose", fail)
+    monkeypatch.setattr(clinic, "examine", fail)
     message, run = lose(exploding(tmp_path))
     path = run / "nonfinite" / "step-000000002.safetensors"
     why = " ".join(f"{type(fault).__name__} {fault}".split())
@@ -174,6 +174,20 @@ def test_float64_tells_an_overflow_from_a_nan(lost):
     case = read_case(find_case(lost))
     assert first(examine(case)).name == "posterior/layer 2 Linear"
     assert first(examine(case, torch.float64)) is None
+
+
+def test_networks_in_bfloat16_are_taken_apart_as_they_were_trained(tmp_path):
+    """What such a layer gives has eight significant bits; in float64 it has none of that."""
+    message, run = lose(exploding(tmp_path, precision="bfloat16"))
+    case = read_case(find_case(run))
+    assert "first in posterior/layer 2 Linear" in message
+    assert first(examine(case, torch.float64)) is None
+    beside = {found["name"]: found for found in json.loads(find_case(run).with_suffix(".json").read_text())["findings"]}
+    layer = "posterior/layer 0 Linear"
+    trained, wide = ({each.name: each for each in examine(case, dtype)} for dtype in (torch.float32, torch.float64))
+    rounded = [torch.tensor(each.high).bfloat16().item() == each.high for each in (trained[layer], wide[layer])]
+    assert rounded == [True, False]
+    assert beside[layer]["high"] == trained[layer].high
 
 
 def test_the_latest_case_is_found_unless_another_is_asked_for(lost):

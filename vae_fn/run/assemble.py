@@ -152,6 +152,11 @@ def make_model(config: TrainConfig, shape: Shape) -> VAE:
             return models.categorical_latents(config.latents, config.classes, between, pixels)
 
 
+def as_trained(config: TrainConfig, vae: VAE) -> VAE:
+    """The model as the run's steps compute it: with its networks in the run's precision."""
+    return models.bfloat16_trunk(vae) if config.precision == "bfloat16" else vae
+
+
 def make_streams(config: TrainConfig) -> Streams:
     """The run's named keys, on its device."""
     return random.streams(random.key(config.key, config.device))
@@ -178,7 +183,7 @@ def make_algorithm(
     """The training algorithm of a run; None is a weight of the KL that is the number 1."""
     entry = CATALOGUE[config.estimator]
     algorithm = make_step(
-        models.bfloat16_trunk(vae) if config.precision == "bfloat16" else vae,
+        as_trained(config, vae),
         pose_of(config),
         entry.make(),
         _optimizer(config, learning_rate),

@@ -17,7 +17,7 @@ from vae_fn import random, tree
 from vae_fn.data import binarisation
 from vae_fn.models import VAE
 from vae_fn.optimization.schedules import constant
-from vae_fn.run.assemble import make_algorithm, make_model
+from vae_fn.run.assemble import as_trained, make_algorithm, make_model
 from vae_fn.run.config import TrainConfig, from_toml, to_toml
 from vae_fn.run.folder import NONFINITE, RunError, saved_steps, write_atomic
 from vae_fn.run.machine import check_device
@@ -120,11 +120,11 @@ def read_case(path: Path, device: str | None = None) -> Case:
 
 
 def rebuild(config: TrainConfig, shape: Shape, learning_rate: Tensor, beta: Tensor) -> tuple[VAE, Algorithm]:
-    """The model of a run and its algorithm at one step."""
+    """The model of a run as its steps compute it, and its algorithm at one step."""
     vae = make_model(config, shape)
     protocol = binarisation(config.binarise)
     weight = constant(beta) if is_weighted(config) else None
-    return vae, make_algorithm(config, vae, protocol, constant(learning_rate), weight)
+    return as_trained(config, vae), make_algorithm(config, vae, protocol, constant(learning_rate), weight)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Record]:

@@ -11,9 +11,9 @@ import torch
 from vae_fn.errors import UserError
 from vae_fn.run.assemble import Parts
 from vae_fn.run.cases import Case, Inputs, case_file, save_case
-from vae_fn.run.findings import describe, report
+from vae_fn.run.findings import describe, examine, report
 from vae_fn.run.folder import RunError, write_atomic
-from vae_fn.training.diagnosis import Finding, diagnose, first
+from vae_fn.training.diagnosis import Finding, first
 from vae_fn.training.nonfinite import NonFiniteStep
 from vae_fn.training.step import draw_noise
 
@@ -27,7 +27,7 @@ def admit(parts: Parts, run: Path, fault: NonFiniteStep) -> NonFiniteError:
     case = _case(parts, fault)
     saved = _save(run, case)  # before the rest, which may not fit into memory
     try:
-        findings = diagnose(parts.algorithm, parts.vae, case.inputs.state, case.inputs.batch, case.inputs.noise)
+        findings = examine(case)
     except Exception as failure:
         why = " ".join(f"{type(failure).__name__} {failure}".split())
         return NonFiniteError(f"step {case.step} is not finite, and taking it apart failed ({why}); {saved}")

@@ -1,6 +1,7 @@
 """What was found in a step that was not finite: in words, as a table, for machines."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -13,13 +14,14 @@ from vae_fn.training.diagnosis import Finding, diagnose, first
 
 
 def examine(case: Case, dtype: torch.dtype = torch.float32) -> tuple[Finding, ...]:
-    """Take the step of a case apart, with state and noise in this dtype."""
+    """Take the step of a case apart as it was trained, or throughout in float64."""
 
     def cast(leaf: torch.Tensor) -> torch.Tensor:
         return leaf.to(dtype) if leaf.is_floating_point() else leaf
 
     inputs = case.inputs
-    vae, algorithm = rebuild(case.config, case.shape, inputs.learning_rate, inputs.beta)
+    config = replace(case.config, precision="float32") if dtype == torch.float64 else case.config
+    vae, algorithm = rebuild(config, case.shape, inputs.learning_rate, inputs.beta)
     return diagnose(algorithm, vae, tree.map(cast, inputs.state), inputs.batch, tree.map(cast, inputs.noise))
 
 
