@@ -15,6 +15,7 @@ from vae_fn import data, gradients, models, training, tree
 from vae_fn.gradients import estimators
 from vae_fn.training import Batch, sgd
 from vae_fn.training.diagnosis import _look, diagnose, first
+from vae_fn.training.skipping import skip_nonfinite
 from vae_fn.training.step import draw_noise
 
 ORDER = [
@@ -128,10 +129,15 @@ def test_a_layer_that_overflows_is_named():
     assert named["posterior/layer 1 SiLU"].high > 1e29
 
 
+@pytest.mark.parametrize("wrapped", [0, 1, 2])
 @pytest.mark.parametrize("name", CASES)
-def test_what_was_injected_comes_first(name):
+def test_what_was_injected_comes_first(name, wrapped):
+    """Also in a step that is skipped, however often it is wrapped for that."""
     make, expected = CASES[name]
-    lost = first(found(make(1)))
+    built = make(1)
+    for _ in range(wrapped):
+        built = skip_nonfinite(built)
+    lost = first(found(built))
     assert lost.name.startswith(expected)
 
 

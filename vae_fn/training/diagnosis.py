@@ -63,7 +63,7 @@ def diagnose(algorithm: Algorithm, vae: VAE, state: State, batch: Batch, noise: 
     """Take a step apart.
 
     Args:
-        algorithm: the step.
+        algorithm: the step, or one of `skip_nonfinite`, of which its `attempt` is taken apart.
         vae: the model that it trains.
         state: the state before the step.
         batch: its batch of b examples.
@@ -76,7 +76,8 @@ def diagnose(algorithm: Algorithm, vae: VAE, state: State, batch: Batch, noise: 
         the objective's sum over the batch, the `grad_norm` of its mean, and the state afterwards (`new params`, ...).
     """
     examples = (len(batch.pixels),)
-    estimated, (new, info) = algorithm.estimate(state, batch, noise), algorithm.step(state, batch, noise)
+    attempt = algorithm.attempt or algorithm.step
+    estimated, (new, info) = algorithm.estimate(state, batch, noise), attempt(state, batch, noise)
     targets = algorithm.targets(batch, noise)
     backwards = dict(reversed(tree.flat_names({"gradient": estimated.grads}).items()))
     means = info._asdict()

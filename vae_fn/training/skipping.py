@@ -15,7 +15,7 @@ def skip_nonfinite(algorithm: Algorithm) -> Algorithm:
     """The algorithm whose step, where anything that it gives or would leave is not finite, only counts itself.
 
     Of a skipped step `Info` is NaN throughout, which is how such steps are counted. `state.step` rises, so that the
-    next step has other noise and another batch.
+    next step has other noise and another batch. `attempt` is the step itself, which shows what was lost.
     """
 
     def step(state: State, batch: Batch, noise: dict[str, Tree]) -> tuple[State, Info]:
@@ -30,4 +30,4 @@ def skip_nonfinite(algorithm: Algorithm) -> Algorithm:
 
         return tree.map(kept, new, state)._replace(step=new.step), tree.map(given, info)
 
-    return algorithm._replace(step=step)
+    return algorithm._replace(step=step, attempt=algorithm.attempt or algorithm.step)

@@ -76,6 +76,7 @@ class Algorithm(NamedTuple):
         targets: `targets(batch, noise)`: what the batch's pixels become, `(b, d)` in [0, 1].
         estimate: `estimate(state, batch, noise)`: the objective and its gradient, of the whole batch at once.
         step: `step(state, batch, noise) -> (state, info)`.
+        attempt: the step before it is decided whether to keep what it gave, None where that is `step` itself.
     """
 
     init: Callable[[Key, Batch], State]
@@ -83,6 +84,7 @@ class Algorithm(NamedTuple):
     targets: Callable[[Batch, dict[str, Tree]], Float[Tensor, "b d"]]
     estimate: Callable[[State, Batch, dict[str, Tree]], Estimate]
     step: Callable[[State, Batch, dict[str, Tree]], tuple[State, Info]]
+    attempt: Callable[[State, Batch, dict[str, Tree]], tuple[State, Info]] | None = None
 
 
 def make_step(
