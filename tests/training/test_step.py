@@ -15,7 +15,7 @@ from vae_fn.gradients import estimators
 from vae_fn.models import objectives
 from vae_fn.optimization import schedules
 from vae_fn.training import Batch, adamw, make_step, sgd, step_by_shape
-from vae_fn.training.step import Algorithm, draw_noise
+from vae_fn.training.step import Algorithm, draw_noise, shared_steps
 
 EPS = 1e-4
 """Adam divides by about this where a gradient is zero but for rounding: at 1e-8 it would show the rounding."""
@@ -177,6 +177,36 @@ def test_the_posterior_noise_has_the_samples_in_front():
     specs = algorithm(samples=3, binarisation=data.DYNAMIC).noise_like(Batch(images(5)))
     assert specs["noise"] == random.Noise(random.normal, (3, 5, 2))
     assert specs["binarise"] == random.Noise(random.uniform, (5, PIXELS))
+
+
+def test_algorithms_of_other_noise_that_share_their_steps_step_as_they_do_alone():
+    """Programs are shared by those of one noise alone, whichever is called first."""
+    made = []
+
+    def edge(step):
+        made.append(step)
+        return step
+
+    built = [algorithm(samples=samples, binarisation=protocol) for samples, protocol in SHARED]
+    share, batch = shared_steps(edge), Batch(images(5))
+    for each in built:
+        state = each.init(streams().init, batch)
+        found, expected = share(each)(state, batch, streams()), step_by_shape(each)(state, batch, streams())
+        assert all(map(torch.equal, tree.leaves(found), tree.leaves(expected)))
+    assert len(made) == 3
+
+
+SHARED = [(1, data.DYNAMIC), (8, data.DYNAMIC), (1, data.GREY), (8, data.DYNAMIC)]
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_every_algorithm_that_shares_its_steps_looks_at_its_arguments():
+    share, batch = shared_steps(), Batch(images(4))
+    for built in (algorithm(), algorithm()):
+        state, run = built.init(streams().init, batch), share(built)
+        with pytest.raises(TypeError, match="state must be a State, not a dict"):
+            run(state.params, batch, streams())
+        run(state, batch, streams())
 
 
 def test_without_clipping_the_norm_is_still_reported():

@@ -4,12 +4,13 @@ The data's way: uint8 pixels -> targets in [0, 1] -> a `Problem` -> an estimator
 batch -> the loss's mean gradient, clipped -> the optimizer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from vae_fn import random, tree
 from vae_fn.data import Binarisation
@@ -208,19 +209,23 @@ def step_by_shape(algorithm: Algorithm, edge: Callable = lambda step: step) -> R
 def shared_steps(edge: Callable = lambda step: step) -> Callable[[Algorithm], Run]:
     """`step_by_shape` of algorithms that differ in the values of tensors alone, such as their learning rates.
 
-    All run one program for each shape. An algorithm's own step is an argument of it: `torch.compile` looks at the code
-    of that and the shapes of the tensors in it, and takes their values as inputs.
+    Those of one noise run one program for each shape. An algorithm's own step is an argument of it: `torch.compile`
+    looks at the code of that and the shapes of the tensors in it, and takes their values as inputs.
     """
-    by_shape: dict[tuple[Shape, ...], Callable] = {}
+    programs: dict[Hashable, Callable] = {}
 
     def of(algorithm: Algorithm) -> Run:
+        own: dict[tuple[Shape, ...], Callable] = {}
+
         def run(state: State, batch: Batch, streams: Streams) -> tuple[State, Info]:
-            if not by_shape:
+            if not own:
                 _check_call(state, batch, streams)
             shapes = tuple(tuple(leaf.shape) for leaf in tree.leaves(batch))
-            if shapes not in by_shape:
-                by_shape[shapes] = edge(_keyed(algorithm.noise_like(batch)))
-            return by_shape[shapes](state, batch, streams, algorithm.step)
+            if shapes not in own:
+                noise, structure = pytree.tree_flatten(specs := algorithm.noise_like(batch))
+                form = (shapes, structure, *noise)
+                own[shapes] = programs[form] = programs.get(form) or edge(_keyed(specs))
+            return own[shapes](state, batch, streams, algorithm.step)
 
         return run
 
