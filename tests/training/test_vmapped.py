@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from tests.training.members import beginnings, eager, family_of, largest_gap, members, taken
+from tests.training.members import beginnings, eager, family_of, largest_gap, members, taken, value
 from tests.training.poison import no_number, pose_at
 from tests.training.problems import algorithm, double, images, small_vae, streams
 from vae_fn import data, philox, random, tree
@@ -13,6 +13,7 @@ from vae_fn.gradients import elbo_sampled_problem, estimators
 from vae_fn.training import Batch, adamw
 from vae_fn.training.batches import Batches
 from vae_fn.training.skipping import skip_nonfinite
+from vae_fn.training.stretches import compiled_stretches
 from vae_fn.training.vmapped import stacked, vmapped
 
 FAMILIES = {
@@ -22,9 +23,9 @@ FAMILIES = {
 }
 
 
-def check_equal(family, advance, cast, bound):
-    found = taken(advance, beginnings(family, members(), cast))
-    expected = taken(eager(family, members()), beginnings(family, members(), cast))
+def check_equal(family, advance, cast, bound, count=3):
+    found = taken(advance, beginnings(family, members(count), cast))
+    expected = taken(eager(family, members(count)), beginnings(family, members(count), cast))
     assert largest_gap(found, expected) < bound
 
 
@@ -82,6 +83,32 @@ def test_members_of_other_images_are_refused():
     others = second._replace(batches=Batches(images(16), second.streams.order, 6))
     with pytest.raises(ValueError, match="share their images"):
         vmapped(family_of(), [first, others], repeated)
+
+
+@pytest.mark.parametrize("advance", [lambda *given: vmapped(*given, repeated), compiled_stretches])
+@pytest.mark.parametrize(("count", "size"), [(16, 4), (12, 6)])
+def test_members_of_other_batches_are_refused(advance, count, size):
+    first, second, _ = members()
+    others = second._replace(batches=Batches(first.batches.images[:count], second.streams.order, size))
+    with pytest.raises(ValueError, match=rf"batches of 6 of 16 and of {size} of {count} images: make all Batches"):
+        advance(family_of(), [first, others])
+
+
+@pytest.mark.parametrize("values", [{}, {"beta": None}])
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_members_of_which_one_lacks_a_value_are_refused(lacking, values):
+    """Stacked, the other's would be lost where the first one has none."""
+    pair = members(2)
+    pair[lacking] = pair[lacking]._replace(values={"learning_rate": value(1e-2), **values})
+    words = ["has beta, learning_rate and member 0 learning_rate", "has learning_rate and member 0 beta, learning_rate"]
+    with pytest.raises(ValueError, match=f"member 1 {words[lacking]}: give all the same"):
+        vmapped(family_of(), pair, repeated)
+
+
+def test_values_in_another_order_are_of_one_structure():
+    pair = members(2)
+    pair[1] = pair[1]._replace(values=dict(reversed(pair[1].values.items())))
+    check_equal(family_of(), vmapped(family_of(), pair, repeated), double, 1e-12, count=2)
 
 
 def test_stretches_end_with_the_epoch():

@@ -1,5 +1,7 @@
 """The batch of every step of a run: a function of the step's number alone, so that any step can be taken up again."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -40,3 +42,17 @@ class Batches:
         """The number of images in that batch."""
         part = self._slices[step % self.per_epoch]
         return part.stop - part.start
+
+
+def check_alike(batches: Sequence[Batches]) -> None:
+    """See that trainings which advance together cut their images alike.
+
+    Raises:
+        ValueError: they do not.
+    """
+    cuts = dict.fromkeys(f"{each.size(0)} of {len(each.images)}" for each in batches)
+    if len(cuts) > 1:
+        raise ValueError(
+            f"trainings that advance together have batches of {' and of '.join(cuts)} images: make all Batches with "
+            "one batch size, of equal numbers of images"
+        )

@@ -15,7 +15,7 @@ from torch import Tensor
 from vae_fn import tree
 from vae_fn.compiling import Gemm, compile_epoch, compile_step
 from vae_fn.random import Streams
-from vae_fn.training.batches import Batches
+from vae_fn.training.batches import Batches, check_alike
 from vae_fn.training.step import Algorithm, Batch, Info, Run, State, draw_noise, step_by_shape
 from vae_fn.types import Pixels, Tree
 
@@ -76,7 +76,11 @@ def compiled_stretches(
         members: of equal numbers of images and batch sizes.
         gemm: as in `compile_step`.
         cuda_graph: as in `compile_epoch`, of full batches; the values of all members must then lie on their device.
+
+    Raises:
+        ValueError: the members have other numbers of images or batch sizes.
     """
+    check_alike([member.batches for member in members])
     forms = [tuple(tree.flat_names(member.values)) for member in members]
     examples = dict(zip(forms, members, strict=True))
     programs = {form: _program(family, member, gemm, cuda_graph) for form, member in examples.items()}

@@ -16,6 +16,7 @@ from torch import Tensor
 from vae_fn import tree
 from vae_fn.compiling import traced_by_running
 from vae_fn.random import Streams
+from vae_fn.training.batches import check_alike
 from vae_fn.training.step import Batch, Info, State, draw_noise
 from vae_fn.training.stretches import Advance, Family, Member, States, check_stretch, narrowed, widened
 from vae_fn.types import Pixels, Tree
@@ -43,11 +44,13 @@ def vmapped(
         cuda_graph: as in `compile_epoch`, of full batches: each graph would have a copy of all images.
 
     Raises:
-        ValueError: the members have several arrays of images.
+        ValueError: the members have several arrays of images, batch sizes or structures of values.
     """
     batches = members[0].batches
+    check_alike([member.batches for member in members])
     if any(member.batches.images is not batches.images for member in members):
         raise ValueError("members that advance together share their images: make all Batches of one tensor")
+    _check_values(members)
     keys_and_values = own_of(members)
     ends = {batches.size(0): batches.full, batches.size(batches.per_epoch - 1): batches.per_epoch}
     full = partial(edge, cuda_graph=True) if cuda_graph else edge
@@ -69,6 +72,18 @@ def vmapped(
         return {number: tree.map(itemgetter(number), state) for number in numbers}, rows[numbers]
 
     return advance
+
+
+def _check_values(members: Sequence[Member]) -> None:
+    """See that members have values of the same names: a part that one lacks would be lost to all, or to none."""
+    names = [sorted(tree.flat_names(member.values)) for member in members]
+    for number, own in enumerate(names):
+        if own != names[0]:
+            raise ValueError(
+                f"members that advance together have values of one structure, but member {number} has "
+                f"{', '.join(own) or 'none'} and member 0 {', '.join(names[0]) or 'none'}: give all the same, such as "
+                "a weight of 1"
+            )
 
 
 def joint_step(family: Family, member: Member, size: int, dtype: torch.dtype = torch.float32) -> Joint:
