@@ -6,7 +6,9 @@ from torch._dynamo.utils import counters
 
 from tests.training.members import beginnings, eager, family_of, members, taken, value
 from vae_fn import tree
+from vae_fn.compiling import compile_epoch, repeated
 from vae_fn.training.stretches import compiled_stretches
+from vae_fn.training.vmapped import vmapped
 
 
 def check_equal(found, expected):
@@ -51,17 +53,31 @@ def test_compiled_members_share_their_programs_and_are_those_alone_to_the_bit():
         check_equal((states[number], rows[number]), (alone[0], own[0]))
 
 
-@pytest.mark.usefixtures("fresh_compiler")
-def test_a_value_that_is_written_into_its_tensor_is_read():
+def check_read(way):
+    """What was written into a member's value counts from the next stretch on, as if it had been so at first."""
     family, (member,) = family_of(), members(1)
-    advance = compiled_stretches(family, [member])
+    advance = way(family, [member])
     taken(advance, beginnings(family, [member]), cuts=(2,))
     counters.clear()
     member.values["learning_rate"].fill_(0.3)
     found = taken(advance, beginnings(family, [member]), cuts=(2,))
     assert counters["stats"]["unique_graphs"] == 0
     faster = member._replace(values=member.values | {"learning_rate": value(0.3)})
-    check_equal(found, taken(compiled_stretches(family, [faster]), beginnings(family, [faster]), cuts=(2,)))
+    check_equal(found, taken(way(family, [faster]), beginnings(family, [faster]), cuts=(2,)))
+
+
+@pytest.mark.parametrize("way", [eager, lambda *given: vmapped(*given, repeated)], ids=["in turn", "side by side"])
+def test_a_value_that_is_written_into_its_tensor_is_read(way):
+    check_read(way)
+
+
+WAYS = {"in turn": compiled_stretches, "side by side": lambda *given: vmapped(*given, compile_epoch)}
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize("way", WAYS)
+def test_a_value_that_is_written_into_its_tensor_is_read_by_what_was_compiled(way):
+    check_read(WAYS[way])
 
 
 @pytest.mark.usefixtures("fresh_compiler")

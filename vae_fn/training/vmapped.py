@@ -51,7 +51,6 @@ def vmapped(
     if any(member.batches.images is not batches.images for member in members):
         raise ValueError("members that advance together share their images: make all Batches of one tensor")
     _check_values(members)
-    keys_and_values = own_of(members)
     ends = {batches.size(0): batches.full, batches.size(batches.per_epoch - 1): batches.per_epoch}
     full = partial(edge, cuda_graph=True) if cuda_graph else edge
     edges = {size: full if size == batches.size(0) else edge for size in ends}
@@ -62,10 +61,10 @@ def vmapped(
             check_stretch(batches, state, step, count)
         numbers, (epoch, place), infos = list(states), divmod(step, batches.per_epoch), []
         state = stacked([states.get(number, states[numbers[0]]) for number in range(len(members))])
-        orders = orders_of(members, epoch)
+        inputs = (batches.images, orders_of(members, epoch), *own_of(members))
         for size, end in ends.items():
             if (steps := min(place + count, end) - place) > 0:
-                state, info = programs[size](state, steps, batches.images, orders, *keys_and_values)
+                state, info = programs[size](state, steps, *inputs)
                 infos.append(torch.stack(info, -1))
                 place, count = place + steps, count - steps
         rows = torch.cat(infos).movedim(1, 0)
