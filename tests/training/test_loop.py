@@ -105,6 +105,32 @@ def test_what_is_pending_lies_where_the_state_does():
     assert begin(state._replace(step=state.step.to("meta"))).pending.device.type == "meta"
 
 
+def fit_two(change):
+    """Two trainings in lock-step, the second of which is changed; three steps an epoch."""
+    built, state = algorithm(), start(algorithm()).state
+    second = change(Training(begin(tree.clone(state)), batches(), Hooks()))
+    pair = [Training(begin(state), batches(), Hooks()), second]
+    members = [Member((), training.batches, streams()) for training in pair]
+    advance = one_by_one([step_by_shape(built)] * 2, members)
+    return fit(advance, pair, epochs=1, log_every=1, quiet=True)
+
+
+def test_trainings_at_other_steps_are_refused():
+    def later(training):
+        state = training.progress.state
+        return training._replace(progress=begin(state._replace(step=state.step + 2)))
+
+    assert [int(state.step) for state in fit_two(lambda training: training).values()] == [3, 3]
+    with pytest.raises(ValueError, match="stand at one step, not at 0 and at 2: begin all where they stand alike"):
+        fit_two(later)
+
+
+def test_trainings_of_other_batch_sizes_are_refused():
+    other = Batches(images(10), streams().order, 3)
+    with pytest.raises(ValueError, match="have batches of 4 of 10 and of 3 of 10 images: make all Batches"):
+        fit_two(lambda training: training._replace(batches=other))
+
+
 def test_what_save_raises_ends_the_run():
     class Stop(Exception):
         pass

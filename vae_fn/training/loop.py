@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vae_fn import tree
 from vae_fn.training.bar import Row, progress_bar, show
-from vae_fn.training.batches import Batches
+from vae_fn.training.batches import Batches, check_alike
 from vae_fn.training.nonfinite import NonFiniteStep, all_finite, first_nonfinite
 from vae_fn.training.step import Info, State
 from vae_fn.training.stretches import LONGEST, Advance
@@ -104,7 +104,11 @@ def fit(
         saved: called after all of a step were; what it raises ends the loop.
         skipping: steps that are not finite leave the state alone (`skip_nonfinite`): they are counted and go on.
         quiet: show no progress.
+
+    Raises:
+        ValueError: the trainings are not all at one step, or their batches have other sizes.
     """
+    _check_lock_step(trainings)
     step, now, batches = int(trainings[0].progress.state.step), time.perf_counter(), trainings[0].batches
     steps, most = epochs * batches.per_epoch, 1
     going = {number: _Going(training, step, now, skipping) for number, training in enumerate(trainings)}
@@ -142,6 +146,16 @@ def fit(
                 for each in going.values():
                     each.window.since = time.perf_counter()
     return {number: each.state for number, each in going.items()}
+
+
+def _check_lock_step(trainings: Sequence[Training]) -> None:
+    steps = dict.fromkeys(int(training.progress.state.step) for training in trainings)
+    if len(steps) > 1:
+        raise ValueError(
+            f"trainings that advance together stand at one step, not at {' and at '.join(map(str, steps))}: begin all "
+            "where they stand alike, or fit each by itself"
+        )
+    check_alike([training.batches for training in trainings])
 
 
 class _Going:
