@@ -101,8 +101,17 @@ def test_stretches_grow_until_they_take_too_long(patience, expected, monkeypatch
 
 
 def test_what_is_pending_lies_where_the_state_does():
+    """Also where torch makes tensors elsewhere by default: at a row, as after step 3, and between rows."""
     state = start(algorithm()).state
     assert begin(state._replace(step=state.step.to("meta"))).pending.device.type == "meta"
+    saved, settings = [], {"epochs": 1, "log_every": 2, "wants": lambda step: True, "quiet": True}
+
+    def advance(states, step, count):
+        return states, state.step.new_zeros(1, count, len(Info._fields), dtype=torch.float32)
+
+    with torch.device("meta"):
+        fit(advance, [Training(begin(state), batches(), Hooks(save=saved.append))], **settings)
+    assert [(len(each.pending), each.pending.device.type) for each in saved] == [(1, "cpu"), (0, "cpu"), (0, "cpu")]
 
 
 def fit_two(change):

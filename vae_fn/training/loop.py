@@ -194,15 +194,16 @@ class _Window:
         self.infos, self.skipping, self.timed_from, self.since = infos, skipping, step, since
 
     def stacked(self) -> Float32[Tensor, "n fields"]:
-        return torch.cat(self.infos) if self.infos else torch.empty(0, len(Info._fields))
+        return torch.cat(self.infos)
 
     def close(self, batches: Batches, step: int) -> tuple[dict[str, float], int, float]:
-        reports = self.stacked().tolist()
+        stacked = self.stacked()
+        reports = stacked.tolist()
         sizes = [batches.size(before) for before in range(step - len(reports), step)]
         kept = [(r, size) for r, size in zip(reports, sizes, strict=True) if not self.skipping or not _skipped(r)]
         now = time.perf_counter()
         speed = sum(batches.size(before) for before in range(self.timed_from, step)) / (now - self.since)
-        self.infos, self.timed_from, self.since = [], step, now
+        self.infos, self.timed_from, self.since = [stacked.new_empty(0, len(Info._fields))], step, now
         return _means(kept), len(reports) - len(kept), speed
 
 
