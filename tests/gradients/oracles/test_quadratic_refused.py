@@ -9,7 +9,7 @@ from tests.models import toys
 from vae_fn import random
 from vae_fn.distributions import Laplace, Normal
 from vae_fn.gradients import Problem, elbo_sampled_problem
-from vae_fn.gradients.oracles import wake
+from vae_fn.gradients.oracles import quadratic, wake
 from vae_fn.gradients.oracles.auto import exact
 from vae_fn.gradients.published import Rainforth
 
@@ -31,6 +31,48 @@ def test_what_is_no_quadratic_form_is_refused():
 
     with pytest.raises(ValueError, match="no quadratic form"):
         exact(posed.problem._replace(f=nearly), posed.params)
+
+
+def standard(latents, f):
+    """Standard normal latents and a cost."""
+    params = {"q": {"loc": torch.zeros(latents).double()}}
+    return Problem(lambda params: Normal(params["q"]["loc"], torch.ones(latents).double()), f), params
+
+
+def hinge(z):
+    """0 up to 3.1; its mean is -20 (phi(3.1) - 3.1 Phi(-3.1))."""
+    return -10 * torch.relu(z.abs() - 3.1)
+
+
+TAILS = {
+    "along each axis": lambda z: hinge(z).sum(-1),
+    "along the first": lambda z: hinge(z[..., 0]),
+    "to one side of the last": lambda z: -10 * torch.relu(-z[..., -1] - 3.1),
+    "Huber's cost of the last": lambda z: (
+        -torch.nn.functional.huber_loss(z, 0 * z, reduction="none", delta=1.345).sum(-1)
+    ),
+    "aslant": lambda z: hinge(z.sum(-1) / z.shape[-1] ** 0.5),
+    "a corner": lambda z: hinge(z.abs().amin(-1) + 1.1),
+    "infinite": lambda z: torch.where(z[..., 0] < 6, 0.0, -math.inf),
+}
+
+
+@pytest.mark.parametrize("f", TAILS.values(), ids=TAILS.keys())
+@pytest.mark.parametrize("latents", [1, 2, 4, 9])
+def test_what_is_a_quadratic_form_near_0_alone_is_none(f, latents):
+    problem, params = standard(latents, lambda params, z: f(z))
+    assert not quadratic.fits(problem, params)
+    if latents > 3:
+        for target in ("the ELBO", BOUND):
+            with pytest.raises(ValueError, match=f"{latents} Normal latents: .* no quadratic form"):
+                exact(problem, params, target, 2)
+
+
+def test_a_cost_of_the_tails_alone_is_integrated():
+    """At the default order, of which kinks are worth a few hundredths."""
+    problem, params = standard(1, lambda params, z: hinge(z[..., 0]))
+    density, beyond = math.exp(-(3.1**2) / 2) / math.sqrt(2 * math.pi), math.erfc(3.1 / math.sqrt(2)) / 2
+    assert float(exact(problem, params, BOUND, 1).value) == pytest.approx(-20 * (density - 3.1 * beyond), rel=0.05)
 
 
 def test_other_laws_are_refused():

@@ -6,9 +6,10 @@ is determined at the points 0, +-e_i and e_i + e_j. Then E log w = c - tr M / 2,
 
     log E w**s = s c + s**2 b'(I + s M)**-1 b / 2 - log det(I + s M) / 2
 
-wherever I + s M is positive.
+wherever I + s M is positive. Whether log w is a form at all is judged at `others`, out to the tails of the noise.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -18,8 +19,8 @@ from torch import Tensor
 Table = Float64[Tensor, "n b"]
 """Values at `points`, by example."""
 
-OTHERS = 2
-"""Points at which a form is compared with what it stands for."""
+REACH = (2.0, 4.0, 8.0)
+"""How far from 0 along every axis a form is compared with what it stands for: beyond 8 lies 1e-15 of the noise."""
 
 
 class Form(NamedTuple):
@@ -39,24 +40,40 @@ class Form(NamedTuple):
 
 
 def points(dim: int) -> Float64[Tensor, "n d"]:
-    """0, e_i, -e_i, e_i + e_j for i < j, and two others."""
+    """0, e_i, -e_i and e_i + e_j for i < j, which determine a form; and `others`."""
     unit = torch.eye(dim, dtype=torch.float64)
     first, second = torch.triu_indices(dim, dim, 1)
-    other = torch.cos(torch.arange(1.0, 2 * dim + 1, dtype=torch.float64)).reshape(2, dim) * torch.tensor(
-        [[1.0], [3.0]]
-    )
-    return torch.cat([0 * unit[:1], unit, -unit, unit[first] + unit[second], other])
+    return torch.cat([0 * unit[:1], unit, -unit, unit[first] + unit[second], others(dim)])
+
+
+def others(dim: int) -> Float64[Tensor, "n d"]:
+    """Points to either side along the axes, and along as many directions oblique to all of them.
+
+    The oblique ones are the orthonormal waves of the cosine transform, and lie as far beyond sqrt(D), the length of
+    most noise, as those on the axes beyond 1.
+    """
+    unit, reach = torch.eye(dim, dtype=torch.float64), torch.tensor(REACH, dtype=torch.float64).reshape(-1, 1, 1)
+    place = torch.arange(dim, dtype=torch.float64)
+    waves = torch.cos(math.pi / dim * torch.outer(place, place + 0.5))
+    waves = waves / torch.linalg.vector_norm(waves, dim=1, keepdim=True)
+    found = torch.cat([reach * unit, (reach - 1 + math.sqrt(dim)) * waves]).reshape(-1, dim)
+    return torch.cat([found, -found])
 
 
 def coefficients(table: Table, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     """The c `(b)`, b `(b, d)` and M `(b, d, d)`, from the values at `points`."""
-    zero, plus, minus, pairs, _ = table.split([1, dim, dim, dim * (dim - 1) // 2, OTHERS])
+    zero, plus, minus, pairs = table[: _determining(dim)].split([1, dim, dim, dim * (dim - 1) // 2])
     place = torch.zeros(dim, dim, dtype=torch.int64)
     place[tuple(torch.triu_indices(dim, dim, 1))] = torch.arange(1, len(pairs) + 1)
     off = plus.unsqueeze(0) + plus.unsqueeze(1) - zero - torch.cat([zero, pairs])[place + place.T]
     diagonal = torch.diag_embed((2 * zero - plus - minus).T)
     matrix = torch.where(torch.eye(dim, dtype=torch.bool), diagonal, off.movedim(-1, 0))
     return zero[0], (0.5 * (plus - minus)).T, matrix
+
+
+def _determining(dim: int) -> int:
+    """How many of `points` determine a form."""
+    return 1 + dim + dim * (dim + 1) // 2
 
 
 def form_of(table: Table, basis: Float64[Tensor, "b d d"]) -> Form:
@@ -97,6 +114,11 @@ def exponents(form: Form, share: float) -> tuple[float, float]:
 def gap(table: Table, dim: int) -> float:
     """The largest difference from a form, at the other points."""
     constant, linear, matrix = coefficients(table, dim)
-    e = points(dim)[-OTHERS:]
+    e = others(dim)
     told = constant + e @ linear.T - 0.5 * torch.einsum("ni,bij,nj->nb", e, matrix, e)
-    return float((told - table[-OTHERS:]).abs().max())
+    return float((told - table[_determining(dim) :]).abs().max())
+
+
+def largest(table: Table, dim: int) -> float:
+    """The largest of the values that determine the form."""
+    return float(table[: _determining(dim)].abs().max())

@@ -1,7 +1,8 @@
 """Normal latents of any number whose log-weights are a quadratic form: linear-Gaussian models, and quadratic costs.
 
 The nodes are the points that determine the form (`forms`), not a rule of quadrature; the ELBO is the form's mean, and
-K-sample bounds of any K follow from its moments (`mellin`). Other points tell whether the log-weights are a form.
+K-sample bounds of any K follow from its moments (`mellin`). Other points, out to the tails of q, tell whether the
+log-weights are a form.
 """
 
 import math
@@ -15,13 +16,24 @@ from vae_fn import random
 from vae_fn.distributions import Distribution, batch_shape, over_batch
 from vae_fn.gradients.oracles import mellin
 from vae_fn.gradients.oracles.exact import Exact, refined
-from vae_fn.gradients.oracles.forms import Form, Table, basis_of, exponents, form_of, gap, log_moment, mean, points
+from vae_fn.gradients.oracles.forms import (
+    Form,
+    Table,
+    basis_of,
+    exponents,
+    form_of,
+    gap,
+    largest,
+    log_moment,
+    mean,
+    points,
+)
 from vae_fn.gradients.oracles.weighing import Averaged, PerNode, Rows, Support, Target, integrate, latents, table, vjp
 from vae_fn.gradients.problem import Problem
 from vae_fn.types import Params, Tree
 
 QUADRATIC = 1e-9
-"""The largest gap from a form, relative to 1 + the largest log-weight."""
+"""The largest gap from a form, relative to 1 + the largest log-weight of those that determine it."""
 
 ENTRIES = 2**22
 """Complex numbers at a time."""
@@ -126,14 +138,14 @@ def _target(dim: int, bound: Callable[[Form, Form], Tensor], lost: float = 0.0) 
             )
         parts = [one(part) for part in values.split(max(1, ENTRIES // (1024 * dim)), 1)]
         found, slopes = (torch.cat(each, -1) for each in zip(*parts, strict=True))
-        outside = lost + gap(values, dim) + 4 * EPSILON * dim * float(values.abs().max())
+        outside = lost + gap(values, dim) + 4 * EPSILON * dim * largest(values, dim)
         return Averaged(found.reshape(batch), slopes.reshape(log_weights.shape), torch.zeros_like(weights), outside)
 
     return averaged
 
 
 def _is_form(values: Table, dim: int) -> bool:
-    return gap(values, dim) <= QUADRATIC * (1 + float(values.abs().max()))
+    return gap(values, dim) <= QUADRATIC * (1 + largest(values, dim))
 
 
 def _share(level: int) -> float:
