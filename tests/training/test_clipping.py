@@ -103,6 +103,27 @@ def test_what_is_not_finite_stays_visible(bad):
     torch.testing.assert_close(tree.leaves(clipped), torch_clipped(grads, 1.0)[0], equal_nan=True)
 
 
+@pytest.mark.parametrize("infinity", [math.inf, torch.tensor(math.inf)], ids=["float", "tensor"])
+def test_infinity_never_clips(infinity):
+    for bad in (1e20, math.inf):
+        grads = {"a": torch.tensor([1.0, bad]), "b": torch.tensor(2.0)}
+        clipped, norm = clip_by_global_norm(grads, infinity)
+        assert norm == math.inf
+        torch.testing.assert_close(clipped, grads, rtol=0, atol=0)
+    clipped, norm = clip_by_global_norm({"a": torch.tensor([1.0, math.nan]), "b": torch.tensor(2.0)}, infinity)
+    assert all(leaf.isnan().all() for leaf in (norm, *tree.leaves(clipped)))
+
+
+def test_squares_that_overflow_make_finite_gradients_zero():
+    grads = {"a": torch.tensor([1e20, -2.0]), "b": torch.tensor([3.0])}
+    clipped, norm = clip_by_global_norm(grads, 1e6)
+    assert norm == math.inf
+    torch.testing.assert_close(clipped, tree.zeros_like(grads), rtol=0, atol=0)
+    wide, norm = clip_by_global_norm(tree.map(torch.Tensor.double, grads), 1e6)
+    assert float(norm) == pytest.approx(1e20)
+    assert float(wide["a"][0]) == pytest.approx(1e6)
+
+
 def test_gradients_keep_their_dtypes_and_are_not_changed():
     grads = {
         "wide": torch.ones(2, 2, dtype=torch.float64),
