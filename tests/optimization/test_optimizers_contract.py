@@ -47,6 +47,36 @@ def test_gradients_are_matched_by_name_not_by_order():
     torch.testing.assert_close(moved, {"a": torch.ones(2), "b": -torch.ones(2)}, rtol=0, atol=0)
 
 
+MISFITS = {
+    "broadcast": torch.ones(3, 2),
+    "a number": torch.tensor(1.0),
+    "one for two": torch.ones(1),
+    "float64": torch.ones(2, dtype=torch.float64),
+    "bfloat16": torch.ones(2, dtype=torch.bfloat16),
+}
+
+
+@each_optimizer
+@pytest.mark.parametrize("grad", MISFITS.values(), ids=MISFITS.keys())
+def test_a_gradient_of_another_shape_or_dtype_is_refused(make, grad):
+    optimizer, params = make(0.1), {"encoder": {"a": torch.zeros(3), "b": torch.zeros(2)}}
+    grads = {"encoder": {"b": grad, "a": torch.ones(3)}}
+    with pytest.raises(ValueError, match=r"the gradient of encoder/b is .*, and the parameter torch.float32 of shape"):
+        optimizer.update(grads, optimizer.init(params), params)
+    with pytest.raises(ValueError, match="the gradient of the parameter is"):
+        optimizer.update(grad, optimizer.init(torch.zeros(2)), torch.zeros(2))
+
+
+def test_parameters_of_several_dtypes_take_gradients_of_theirs():
+    params = {"wide": torch.zeros(2), "narrow": torch.zeros(3, dtype=torch.bfloat16)}
+    for make in OPTIMIZERS.values():
+        optimizer = make(0.1)
+        moved, state = optimizer.update(tree.map(torch.ones_like, params), optimizer.init(params), params)
+        expected = tree.map(lambda leaf: leaf.dtype, params)
+        assert tree.map(lambda leaf: leaf.dtype, moved) == expected
+        assert all(tree.map(lambda leaf: leaf.dtype, part) == expected for part in state[1:])
+
+
 @pytest.mark.parametrize("step", [0, 1, 10**4, 10**7, 10**12])
 def test_bias_corrections_hold_after_any_number_of_steps(step):
     b1, b2 = 0.9, 0.999

@@ -76,7 +76,7 @@ def adam(
 
     Raises:
         ValueError: If a number is out of its range, or a learning rate has dimensions; from `init`, if parameters are
-            float16, in which eps is nothing.
+            float16, in which eps is nothing; from `update`, if a gradient is not shaped and typed as its parameter.
         TypeError: From `init`, if a schedule gives no 0-d tensor.
     """
     schedule = _as_schedule(learning_rate)
@@ -93,6 +93,7 @@ def adam(
         return AdamState(step, tree.zeros_like(params), tree.zeros_like(params))
 
     def update(grads: Tree, state: AdamState, params: Tree) -> tuple[Tree, AdamState]:
+        _check_grads(grads, params)
         step, rate = state.step + 1, schedule(state.step)
         mean = tree.map(lambda m, g: m.lerp(g, 1 - b1), state.mean, grads)
         variance = tree.map(lambda v, g: (b2 * v).addcmul(g, g, value=1 - b2), state.variance, grads)
@@ -134,7 +135,8 @@ def sgd(
         weight_decay: The rate of the decoupled decay, not negative.
 
     Raises:
-        ValueError: If a number is out of its range, a learning rate has dimensions, or `nesterov` has no momentum.
+        ValueError: If a number is out of its range, a learning rate has dimensions, or `nesterov` has no momentum; from
+            `update`, if a gradient is not shaped and typed as its parameter.
         TypeError: From `init`, if a schedule gives no 0-d tensor.
     """
     schedule = _as_schedule(learning_rate)
@@ -149,6 +151,7 @@ def sgd(
         return SGDState(step, tree.zeros_like(params))
 
     def update(grads: Tree, state: SGDState, params: Tree) -> tuple[Tree, SGDState]:
+        _check_grads(grads, params)
         rate = schedule(state.step)
         velocity = tree.map(lambda v, g: momentum * v + g, state.velocity, grads)
         direction = tree.map(lambda v, g: g + momentum * v, velocity, grads) if nesterov else velocity
@@ -169,6 +172,19 @@ def _step_zero(params: Tree) -> Int[Tensor, ""]:
     if not leaves or not all(leaf.is_floating_point() for leaf in leaves):
         raise ValueError("params must have leaves, real floating-point ones only: keep other tensors out of the tree")
     return torch.zeros((), dtype=torch.int64, device=leaves[0].device)
+
+
+def _check_grads(grads: Tree, params: Tree) -> None:
+    """Refuse gradients that would be broadcast, or would change the dtype of a state."""
+    fits = tree.map(lambda p, g: (g.shape, g.dtype) == (p.shape, p.dtype), params, grads)
+    if all(tree.leaves(fits)):
+        return
+    name = next(name for name, fit in tree.flat_names(fits).items() if not fit)
+    given, param = tree.flat_names(grads)[name], tree.flat_names(params)[name]
+    raise ValueError(
+        f"the gradient of {name or 'the parameter'} is {given.dtype} of shape {tuple(given.shape)}, and the parameter "
+        f"{param.dtype} of shape {tuple(param.shape)}: give each parameter a gradient of its own shape and dtype"
+    )
 
 
 def _bias_correction(decay: float, step: Int[Tensor, ""]) -> Float[Tensor, ""]:
