@@ -115,6 +115,25 @@ def test_a_leaf_without_its_name_is_missing():
         tree.from_names({"encoder/a": torch.ones(1)}, {"encoder": {"a": torch.ones(1), "b": torch.ones(1)}})
 
 
+@pytest.mark.parametrize(
+    ("alike", "name"),
+    [
+        ({"a/b": torch.ones(1), "a": {"b": torch.zeros(1)}}, "a/b"),
+        ({"c": torch.ones(2), "a": {0: torch.ones(1), "0": torch.zeros(1)}}, "a/0"),
+        ([{"b/1": torch.ones(1), "b": [torch.zeros(1), torch.zeros(1)]}], "0/b/1"),
+    ],
+)
+def test_two_leaves_of_one_name_are_refused(alike, name):
+    refusal = f"two leaves of a tree are named '{name}': rename one"
+    with pytest.raises(ValueError, match=refusal):
+        tree.flat_names(alike)
+    with pytest.raises(ValueError, match=refusal):
+        tree.from_names({"a/b": 1, "a/0": 2, "c": 3, "0/b/0": 4, "0/b/1": 5}, alike)
+    absent = {"a/b": None, "a": {"b": torch.zeros(1)}}
+    assert list(tree.flat_names(absent)) == ["a/b"]
+    check_inverse(tree.from_names, {"a/b": None, "a": {"b": (2,)}})
+
+
 def test_shapes_are_known_without_computing():
     huge = torch.empty(1, 1).expand(10**6, 10**6)
     shape = tree.shapes_of(lambda x: {"y": (x @ x.T).double()}, huge)["y"]

@@ -1,5 +1,6 @@
 """The few pytree operations that the package needs, as pure functions."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -80,15 +81,28 @@ def _squares(leaf: Tensor) -> Tensor:
 
 
 def flat_names(tree: Tree) -> dict[str, Any]:
-    """The leaves by path, as in `{"encoder/0.weight": ...}`: the form in which a tree is saved."""
+    """The leaves by path, as in `{"encoder/0.weight": ...}`: the form in which a tree is saved.
+
+    Raises:
+        ValueError: two leaves have one name, as those of `{"a/b": ..., "a": {"b": ...}}` do.
+    """
     pairs, _ = pytree.tree_flatten_with_path(tree)
-    return {_name(path): leaf for path, leaf in pairs if leaf is not None}
+    named = [(_name(path), leaf) for path, leaf in pairs if leaf is not None]
+    found = dict(named)
+    if len(found) < len(named):
+        name = next(name for name, count in Counter(name for name, _ in named).items() if count > 1)
+        raise ValueError(f"two leaves of a tree are named {name!r}: rename one, as trees are saved and read by name")
+    return found
 
 
 def from_names(named: Mapping[str, Any], like: Tree) -> Tree:
-    """The tree of the structure of `like` with the leaves that `flat_names` gave; absent parts stay absent."""
-    pairs, structure = pytree.tree_flatten_with_path(like)
-    return pytree.tree_unflatten([None if leaf is None else named[_name(path)] for path, leaf in pairs], structure)
+    """The tree of the structure of `like` with the leaves that `flat_names` gave; absent parts stay absent.
+
+    Raises:
+        KeyError: a leaf's name is missing.
+        ValueError: two leaves of `like` have one name.
+    """
+    return with_leaves(like, [named[name] for name in flat_names(like)])
 
 
 def _name(path: tuple[Any, ...]) -> str:
