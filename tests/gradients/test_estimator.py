@@ -10,6 +10,7 @@ from tests.models.toys import bernoulli_vae, bits, learned_prior, normal_nodes, 
 from vae_fn import random, tree
 from vae_fn.distributions import Categorical, Normal, positive
 from vae_fn.gradients import Problem, elbo_problem, elbo_sampled_problem
+from vae_fn.gradients.estimators import CATALOGUE
 from vae_fn.models import heads
 
 SEED = st.integers(0, 2**31)
@@ -66,6 +67,23 @@ def test_one_sample_has_nobody_to_be_compared_with(name):
     ):
         with pytest.raises(ValueError, match=f"{name} compares samples .* needs at least 2, not 1"):
             act()
+
+
+@pytest.mark.parametrize("name", ["pathwise", "vimco", "rebar"])
+@pytest.mark.parametrize("samples", [0, -1, 2.5, None])
+def test_samples_are_whole_numbers(name, samples, unchecked):
+    vae = bernoulli_vae(3, 2, True) if name == "rebar" else model()
+    problem, params = elbo_sampled_problem(vae, bits(0, 3)), parameters(vae, 0)
+    refusal = "samples=.* is out of range: give a whole number, 1 or more"
+    with pytest.raises(ValueError, match=refusal):
+        CATALOGUE[name].make().noise_like(problem, params, samples)
+
+
+def test_noise_of_no_samples_is_refused():
+    vae = model()
+    problem, params = elbo_sampled_problem(vae, bits(0, 3)), parameters(vae, 0)
+    with pytest.raises(ValueError, match="samples=0 is out of range"):
+        ESTIMATORS["pathwise"].estimate(problem, params, torch.zeros(0, 2), ())
 
 
 @pytest.mark.parametrize("name", [name for name in ESTIMATORS if name not in DISCRETE])

@@ -159,3 +159,14 @@ def test_steps_that_make_no_schedule_are_refused():
         warmup_cosine(1.0, 5, 5)
     with pytest.raises(ValueError, match=r"torch\.vmap over several"):
         constant(torch.tensor([0.1, 0.2]))
+
+
+@pytest.mark.parametrize("steps", [math.nan, math.inf, 5.5, "100", -1, None])
+def test_steps_are_whole_numbers(steps, unchecked):
+    refusal = "steps=.* is out of range: give a whole number, 0 or more"
+    with pytest.raises(ValueError, match=f"^{refusal}"):
+        linear_warmup(1.0, steps)
+    with pytest.raises(ValueError, match=f"warmup_{refusal}"):
+        warmup_cosine(1.0, steps, 9)
+    with pytest.raises(ValueError, match=f"total_{refusal}"):
+        warmup_cosine(1.0, 0, steps)

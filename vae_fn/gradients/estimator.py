@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vae_fn import tree
 from vae_fn.distributions import Distribution, is_discrete
-from vae_fn.errors import check_kind
+from vae_fn.errors import check_count, check_kind
 from vae_fn.gradients.problem import Problem
 from vae_fn.gradients.wires import Info, Pulled, Rule
 from vae_fn.types import Params, Tree
@@ -148,8 +148,9 @@ def check_samples(name: str, samples: int, least: int) -> None:
     """Refuse fewer samples than an estimator is defined for.
 
     Raises:
-        ValueError: there are fewer than `least`.
+        ValueError: there are fewer than `least`, or their number is no whole one.
     """
+    check_count("samples", samples)
     if samples < least:
         raise ValueError(f"{name} compares samples with each other: it needs at least {least}, not {samples}")
 

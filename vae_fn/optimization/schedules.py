@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vae_fn.errors import described, is_number
+from vae_fn.errors import check_count, described, is_number
 
 Schedule: TypeAlias = Callable[[Int[Tensor, ""]], Float[Tensor, ""]]
 """`schedule(step)`: the value for the update that `step` updates went before."""
@@ -58,10 +58,10 @@ def linear_warmup(value: float | Tensor, steps: int) -> Schedule:
     At step `s` this is `value * min(1, s / steps)`; with `steps=0` it is `value` at once.
 
     Raises:
-        ValueError: As `constant`, and if `steps` is negative.
+        ValueError: As `constant`, and if `steps` is negative or no whole number.
     """
     held = _held("value", value)
-    checked("steps", steps)
+    check_count("steps", steps, 0)
 
     def schedule(step: Int[Tensor, ""]) -> Float[Tensor, ""]:
         return _beside(held, step) * _fraction(step, steps)
@@ -80,10 +80,12 @@ def warmup_cosine(peak: float | Tensor, warmup_steps: int, total_steps: int, fin
 
     Raises:
         ValueError: If `peak` or `final` is a negative, infinite or NaN float or a tensor with dimensions, if
-            `warmup_steps` is negative, or if it leaves no step of `total_steps` for the cosine.
+            `warmup_steps` or `total_steps` is negative or no whole number, or if the one leaves no step of the other
+            for the cosine.
     """
     held_peak, held_final = _held("peak", peak), _held("final", final)
-    checked("warmup_steps", warmup_steps)
+    check_count("warmup_steps", warmup_steps, 0)
+    check_count("total_steps", total_steps, 0)
     if warmup_steps >= total_steps:
         raise ValueError(
             f"warmup_steps={warmup_steps} leaves no step of total_steps={total_steps} for the cosine: "

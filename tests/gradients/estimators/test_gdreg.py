@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.gradients.references import assert_same
 from tests.models.toys import bernoulli_vae, bits, learned_prior, normals, parameters, small_vae
 from vae_fn import random, tree, verify
-from vae_fn.gradients import elbo_problem, elbo_sampled_problem
+from vae_fn.distributions import BottomUp, Normal, TopDown
+from vae_fn.gradients import Problem, elbo_problem, elbo_sampled_problem
 from vae_fn.gradients.estimators import dreg, gdreg, iwae, sticking_the_landing
 from vae_fn.gradients.oracles.moments import moments
 from vae_fn.models import VAE
@@ -129,6 +130,25 @@ def test_at_the_exact_posterior_all_weights_are_one_k_th():
     one = variance(1)
     assert (one > 1e-4).all()
     torch.testing.assert_close(variance(2), one / 2, rtol=1e-9, atol=0)
+
+
+def test_a_prior_whose_noise_is_not_known_is_refused():
+    params = {"q": {"loc": torch.zeros(2)}, "p": {"loc": torch.ones(2)}}
+
+    def q(params):
+        return BottomUp(Normal(params["q"]["loc"], torch.ones(2)), {}, ())
+
+    def p(params):
+        return TopDown(Normal(params["p"]["loc"], torch.ones(2)), {}, ())
+
+    problem = Problem(q, lambda params, z: z[0].sum(-1), p, 1.0)
+    for act in (
+        lambda: ESTIMATOR.init(problem, params),
+        lambda: ESTIMATOR.estimate(problem, params, (normals(0, 3, 2),), ()),
+    ):
+        with pytest.raises(ValueError, match="which TopDown does not give: use dreg, or a prior that has noise_of"):
+            act()
+    assert dreg().estimate(problem, params, (normals(0, 3, 2),), ()).value.isfinite()
 
 
 def test_what_it_refuses():

@@ -11,7 +11,7 @@ from scipy import integrate as scipy_integrate
 
 from tests.gradients.oracles.cases import direct, gap, step_along
 from vae_fn import tree
-from vae_fn.gradients.oracles import importance, quadrature
+from vae_fn.gradients.oracles import importance, quadrature, wake
 from vae_fn.gradients.oracles.importance import bound, grid_of, log_mean
 from vae_fn.gradients.oracles.nodes import normal
 from vae_fn.verify.problems import (
@@ -225,8 +225,20 @@ def test_log_weights_that_are_not_finite_are_refused(bad):
 
 def test_no_samples_are_refused():
     known = bernoulli_latents(1)
-    with pytest.raises(ValueError, match="1 sample or more"):
+    with pytest.raises(ValueError, match="samples=0 is out of range: give a whole number, 1 or more"):
         bound(known.problem, known.params, 0)
+
+
+@pytest.mark.parametrize("samples", [2.5, math.nan, -math.inf, math.inf, None])
+@pytest.mark.parametrize("known", [bernoulli_latents(1), linear_gaussian(1)], ids=["states", "a form"])
+def test_samples_are_whole_numbers(known, samples, unchecked):
+    """Of the wake phase alone infinity is a limit."""
+    refusal = "samples=.* is out of range: give a whole number, 1 or more"
+    with pytest.raises(ValueError, match=refusal):
+        bound(known.problem, known.params, samples)
+    if samples != math.inf:
+        with pytest.raises(ValueError, match=refusal):
+            wake.phase(known.problem, known.params, samples)
 
 
 def test_nodes_of_hardly_any_weight_are_left_out():

@@ -19,8 +19,12 @@ from vae_fn.types import Params, Tree
 
 
 def gdreg() -> Estimator:
-    """GDReG for the K-sample bound: DReG for q, and its like for the prior (Bauer & Mnih 2021, section 4)."""
-    return stateless(
+    """GDReG for the K-sample bound: DReG for q, and its like for the prior (Bauer & Mnih 2021, section 4).
+
+    Raises:
+        ValueError: from `init` and `estimate`, if the prior's noise cannot be recovered from a value.
+    """
+    estimator = stateless(
         "gdreg",
         pull_both,
         unbiased_for="the K-sample bound",
@@ -30,11 +34,20 @@ def gdreg() -> Estimator:
         check=_check,
     )
 
+    def init(problem: Problem, params: Params) -> Tree:
+        state = estimator.init(problem, params)
+        assert problem.p is not None
+        _check_prior(tree.shapes_of(problem.p, params))
+        return state
+
+    return estimator._replace(init=init)
+
 
 def pull_both(problem: Problem, params: Params, noise: Tree) -> Pulled:
     """Value and gradient of the K-sample bound, with q's and the prior's scores turned into paths."""
     assert problem.p is not None
     (q, pull_q), (p, pull_p) = vjp(problem.q, params), vjp(problem.p, params)
+    _check_prior(p)
     z, pull_path = vjp(lambda q: q.sample(noise), q)
     f, pull_f = vjp(problem.f, params, z)
     ratio, pull_ratio = vjp(lambda z: q.log_prob_from_noise(noise, z) - p.log_prob(z), z)
@@ -61,3 +74,11 @@ def _check(problem: Problem) -> None:
     check_importance(problem)
     if problem.p is None:
         raise ValueError("gdreg reparameterises the prior, and this problem has none: use elbo_sampled_problem")
+
+
+def _check_prior(p: Distribution) -> None:
+    if not hasattr(p, "noise_of"):
+        raise ValueError(
+            f"gdreg takes the prior's noise from a sample of q, which {type(p).__name__} does not give: use dreg, or a "
+            "prior that has noise_of, such as Normal"
+        )

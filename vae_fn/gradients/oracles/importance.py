@@ -18,6 +18,7 @@ from jaxtyping import Float64
 from torch import Tensor, func
 from torch.nn import functional as F
 
+from vae_fn.errors import check_count
 from vae_fn.gradients.estimators.importance import check_sampled
 from vae_fn.gradients.oracles.exact import Exact, refined
 from vae_fn.gradients.oracles.supports import supports
@@ -77,10 +78,11 @@ def bound(problem: Problem, params: Params, samples: int, order: int | None = No
         order: of the rule of each continuous latent, as in `quadrature.elbo`.
 
     Raises:
-        ValueError: part of log w is exact, K is below 1, a log-weight is not finite, q has too many dimensions or
-            states, or the problem is not in float64.
+        ValueError: part of log w is exact, K is below 1 or no whole number, a log-weight is not finite, q has too
+            many dimensions or states, or the problem is not in float64.
     """
     check_sampled(problem)
+    check_count("samples", samples)
     levels = enumerate(supports(problem, params, order))
     return refined(
         (
@@ -92,13 +94,7 @@ def bound(problem: Problem, params: Params, samples: int, order: int | None = No
 
 
 def target_of(samples: int | float, level: int) -> Target:
-    """The bound as a function of log-weights and weights, the finer the higher the level.
-
-    Raises:
-        ValueError: K is below 1.
-    """
-    if samples < 1:
-        raise ValueError(f"a bound has 1 sample or more, not {samples}")
+    """The bound as a function of log-weights and weights, the finer the higher the level."""
     step, cut = 1 / (1 / STEP + level), CUT / 10**level
 
     def averaged(log_weights: PerNode, weights: PerNode) -> Averaged:

@@ -89,13 +89,7 @@ def support(q: Distribution) -> Support:
 
 
 def target_of(dim: int, samples: int | float, level: int) -> Target:
-    """The K-sample bound as a function of log w at the points; log E w where K is infinite.
-
-    Raises:
-        ValueError: K is below 1.
-    """
-    if samples < 1:
-        raise ValueError(f"a bound has 1 sample or more, not {samples}")
+    """The K-sample bound as a function of log w at the points; log E w where K is infinite."""
     cut = 1e-13 / 10**level
 
     def bound(form: Form, held: Form) -> Float64[Tensor, " b"]:

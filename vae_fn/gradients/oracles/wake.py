@@ -14,6 +14,7 @@ import math
 import torch
 
 from vae_fn.distributions import Distribution
+from vae_fn.errors import check_count
 from vae_fn.gradients.estimators.importance import check_importance
 from vae_fn.gradients.oracles.exact import Computation, Exact, refined
 from vae_fn.gradients.oracles.importance import target_of
@@ -33,10 +34,12 @@ def phase(problem: Problem, params: Params, samples: int | float, order: int | N
         order: of the rule of each continuous latent, as in `quadrature.elbo`.
 
     Raises:
-        ValueError: as `importance.bound`; and a KL that is exact, or another beta.
+        ValueError: as `importance.bound`, but for infinity; and a KL that is exact, or another beta.
     """
     check_importance(problem)
-    limit = math.isinf(samples)
+    limit = samples == math.inf
+    if not limit:
+        check_count("samples", samples)
     target = _log_evidence if limit else target_of
     computations = (
         _follow(problem, params, support, (support.log_mean or target)(samples, level))
