@@ -9,6 +9,7 @@ from tests.bench.toys import subject
 from vae_fn.bench import limit, own
 from vae_fn.bench.limit import best_time, limit_of, ways_of
 from vae_fn.bench.work import Layout, Product, work_of
+from vae_fn.training.microbatches import sum_over_slices
 
 
 def test_flops_products_and_bytes_of_a_step():
@@ -29,6 +30,29 @@ def test_products_inside_transforms_are_seen():
     work = work_of(own(step, torch.ones(4, 4), torch.ones(3, 4)))
     assert work.flops == 2 * (2 * 2 * 3 * 4 * 4)
     assert set(work.products.values()) == {2}
+
+
+def test_products_of_a_loop_count_as_often_as_it_does_them():
+    """Seven rows, three at a time: twice in the loop, and the last one behind it."""
+
+    def step(state, x):
+        return state, sum_over_slices(lambda rows: (rows[0] @ state).sum(0), (x, ()), 3, torch.zeros(4))
+
+    work = work_of(own(step, torch.ones(4, 4), torch.ones(7, 4)))
+    assert work.flops == 2 * 7 * 4 * 4
+    shapes = {product.args[0].shape: count for product, count in work.products.items()}
+    assert shapes == {(3, 4): 2, (1, 4): 1}
+
+
+def test_products_inside_composite_operations_are_seen():
+    """In inference mode torch hands on a linear layer whole."""
+
+    @torch.inference_mode()
+    def step(state, x):
+        return state, torch.nn.functional.linear(x, state)
+
+    work = work_of(own(step, torch.ones(4, 4), torch.ones(3, 4)))
+    assert (work.flops, work.products.total()) == (2 * 3 * 4 * 4, 1)
 
 
 def test_ways_give_one_product():

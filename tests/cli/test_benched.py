@@ -11,6 +11,7 @@ from vae_fn import tree
 from vae_fn.bench import Source
 from vae_fn.bench.parity import STEPS, exact_parameters, relative_error
 from vae_fn.bench.purity import check_step
+from vae_fn.bench.work import work_of
 from vae_fn.cli.benched import settings_source
 from vae_fn.cli.timing import PresetOptions, Timing
 from vae_fn.run.assemble import assemble
@@ -45,6 +46,13 @@ def test_the_step_goes_round_the_full_batches(config):
     subject = made(config)
     state = subject.state._replace(step=torch.tensor(1_000_003))
     assert torch.isfinite(subject.step(state, *subject.inputs)[1].loss)
+
+
+def test_micro_batches_do_the_work_of_the_whole_batch(config):
+    """320 images are 10 batches of 30 in slices of 8, of which the last has 6."""
+    whole, sliced = (work_of(made(replace(config, microbatch=size))) for size in (0, 8))
+    assert sliced.flops == whole.flops > 0
+    assert sliced.products.total() == 4 * whole.products.total()
 
 
 def test_every_precision_is_held_against_the_same_float64(config):

@@ -1,12 +1,14 @@
 """What a step computes and moves, counted on the eager step."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import flop_registry
 
 from vae_fn.bench.subject import Subject, clone, size_in_bytes
 
@@ -43,24 +45,48 @@ class Work(NamedTuple):
 
 
 def work_of(subject: Subject) -> Work:
-    """Count the first step, run eagerly."""
-    state, products = clone(subject.state), _Products()
-    with FlopCounterMode(display=False) as counter, products:
+    """Count the first step, run eagerly; what a loop does counts as often as it does it."""
+    state = clone(subject.state)
+    with _Counter() as counter:
         subject.step(state, *subject.inputs)
-    return Work(counter.get_total_flops(), products.seen, size_in_bytes(state))
+    return Work(counter.flops, counter.products, size_in_bytes(state))
 
 
-class _Products(TorchDispatchMode):
+class _Counter(TorchDispatchMode):
     """Writes down every operation that has a count of floating-point operations."""
+
+    supports_higher_order_operators = True
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: Counter[Product] = Counter()
+        self.flops = 0
+        self.products: Counter[Product] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.overloadpacket in flop_registry and not kwargs:
-            self.seen[Product(func, _layouts(args))] += 1
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if isinstance(func, HigherOrderOperator):
+            return func(*(self._counted(arg) if callable(arg) else arg for arg in args), **kwargs)
+        if func.overloadpacket in flop_registry:
+            return self._product(func, args, kwargs)
+        with self:  # in inference mode products come inside of others, such as a linear layer
+            result = func.decompose(*args, **kwargs)
+        return func(*args, **kwargs) if result is NotImplemented else result
+
+    def _product(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        self.flops += flop_registry[func.overloadpacket](*args, **kwargs, out_val=result)
+        if not kwargs:
+            self.products[Product(func, _layouts(args))] += 1
+        return result
+
+    def _counted(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of an operator, such as a loop's body: torch calls it with this mode switched off."""
+
+        def run(*args: Any) -> Any:
+            with self:
+                return fn(*args)
+
+        return run
 
 
 def _layouts(args: Any) -> Any:
