@@ -74,6 +74,15 @@ def test_a_row_for_another_device_is_refused(measured, monkeypatch, capsys):
     assert "the row 'gpu' is for cuda, not for cpu: leave it out" in capsys.readouterr().err
 
 
+def test_a_row_without_micro_batches_is_refused_and_left_out_of_all(measured, monkeypatch, capsys):
+    variants = {name: vae_fn.bench.VARIANTS[name]._replace(only="cpu") for name in ("epoch", "cuda-graph")}
+    monkeypatch.setattr(vae_fn.bench, "VARIANTS", variants)
+    assert bench("--microbatch", "8", rows="cuda-graph") == 2
+    assert "the row 'cuda-graph' takes no micro-batches: leave it out" in capsys.readouterr().err
+    assert bench("--microbatch", "8", rows="all") == 0
+    assert "cuda-graph" not in capsys.readouterr().out
+
+
 def test_a_row_that_the_processor_cannot_run_is_refused_and_left_out_of_all(measured, monkeypatch, capsys):
     older = processor.Processor("AuthenticAMD", "23", frozenset({"fpu", "avx2", "fma"}))
     monkeypatch.setattr(processor, "of_this_machine", lambda: older)

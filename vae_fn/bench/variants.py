@@ -30,6 +30,7 @@ class Variant(NamedTuple):
         only: the kind of device that it is for; None for any.
         settings: changes of the model's settings that it takes.
         lacking: what it needs and cannot have here, or None.
+        whole_batches: whether it takes no micro-batches.
     """
 
     about: str
@@ -38,6 +39,7 @@ class Variant(NamedTuple):
     only: str | None = None
     settings: Mapping[str, Any] = MappingProxyType({})
     lacking: Callable[[], str | None] = lambda: None
+    whole_batches: bool = False
 
 
 def one_by_one(edge: Callable[[Step], Step]) -> Callable[[Subject], Advance]:
@@ -99,6 +101,7 @@ VARIANTS: dict[str, Variant] = {
         "as epoch, every step a replay of a CUDA graph",
         many_at_once(partial(compile_epoch, cuda_graph=True)),
         only="cuda",
+        whole_batches=True,
     ),
     "bfloat16": Variant(
         "as epoch, networks in bfloat16, parameters, heads and losses as they were",

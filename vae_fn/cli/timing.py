@@ -116,7 +116,9 @@ class PresetOptions:
     def refusal(self, variant: "Variant") -> str | None:
         """Why a row does not go with the step; None if it does."""
         kind = self.settings.device.partition(":")[0]
-        return None if variant.only in (None, kind) else f"is for {variant.only}, not for {kind}"
+        if variant.only not in (None, kind):
+            return f"is for {variant.only}, not for {kind}"
+        return "takes no micro-batches" if variant.whole_batches and self.settings.microbatch else None
 
     def sources(self) -> "list[Source]":
         """The step at each size."""
