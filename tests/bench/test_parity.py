@@ -1,5 +1,7 @@
 """Parity tells rounding from another program."""
 
+import math
+
 import pytest
 import torch
 
@@ -61,6 +63,17 @@ def test_the_measure():
     found = {"a": torch.tensor([3.0, 4.5]), "b": torch.tensor([0.0, 0.01]), "n": torch.tensor(7)}
     assert relative_error(found, exact) == pytest.approx(0.1)
     assert relative_error({"a": exact["a"], "b": found["b"], "n": found["n"]}, exact) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_what_is_not_a_number_is_told_in_every_leaf(names):
+    found = {"a": torch.ones(2), "b": torch.full((2,), torch.nan)}
+    exact = {name: torch.ones(2).double() for name in names}
+    assert math.isnan(relative_error({name: found[name] for name in names}, exact))
+
+
+def test_a_tree_without_floating_leaves_has_no_error():
+    assert relative_error({"n": torch.tensor(7)}, {"n": torch.tensor(7)}) == 0
 
 
 def test_parameters_are_the_params_of_a_state_or_all_of_it():

@@ -27,13 +27,16 @@ def exact_parameters(subject: Subject, steps: int = STEPS) -> Tree:
 
 
 def relative_error(found: Tree, exact: Tree) -> float:
-    """The largest of ||leaf - exact|| / ||exact|| over the floating leaves; the plain norm where exact is zero."""
+    """The largest of ||leaf - exact|| / ||exact|| over the floating leaves; the plain norm where exact is zero.
+
+    It is NaN where one of them is.
+    """
     errors = [
         _relative(leaf.double(), want)
         for leaf, want in zip(tree.leaves(found), tree.leaves(exact), strict=True)
         if leaf.is_floating_point()
     ]
-    return max(errors, default=0.0)
+    return float(torch.tensor(errors, dtype=torch.float64).max()) if errors else 0.0
 
 
 def _relative(found: Tensor, exact: Tensor) -> float:
