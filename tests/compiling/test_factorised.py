@@ -7,6 +7,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from tests.compiling.low_rank.graphs import formed
+from tests.gaps import largest
 from vae_fn import models, random, tree
 from vae_fn.compiling.factorised import compile_factorised, factorising, trace_factorised
 from vae_fn.gradients import elbo_problem, elbo_sampled_problem, per_example
@@ -39,7 +40,7 @@ def reductions(params):
 def gap(one, other):
     """The largest difference of a leaf, relative to its largest entry."""
     pairs = zip(tree.leaves(one), tree.leaves(other), strict=True)
-    return max(float((a.double() - b).abs().max() / b.abs().max()) for a, b in pairs)
+    return largest((a.double() - b).abs().max() / b.abs().max() for a, b in pairs)
 
 
 def close(found, fn, *args):

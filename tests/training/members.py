@@ -2,6 +2,7 @@
 
 import torch
 
+from tests.gaps import largest
 from tests.training.problems import algorithm, images, small_vae, streams
 from vae_fn import tree
 from vae_fn.optimization.schedules import constant
@@ -62,4 +63,4 @@ def taken(advance, states, cuts=CUTS):
 def largest_gap(found, expected):
     """Of two trees, leaf by leaf, relative to the largest number of a leaf."""
     pairs = zip(tree.leaves(found), tree.leaves(expected), strict=True)
-    return max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-30)) for a, b in pairs)
+    return largest((a - b).abs().max() / b.abs().max().clamp(min=1e-30) for a, b in pairs)
