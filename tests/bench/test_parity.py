@@ -63,6 +63,7 @@ def test_the_measure():
     found = {"a": torch.tensor([3.0, 4.5]), "b": torch.tensor([0.0, 0.01]), "n": torch.tensor(7)}
     assert relative_error(found, exact) == pytest.approx(0.1)
     assert relative_error({"a": exact["a"], "b": found["b"], "n": found["n"]}, exact) == pytest.approx(0.01)
+    assert relative_error(dict(reversed(found.items())), exact) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("names", ["ab", "ba"])

@@ -29,16 +29,15 @@ def exact_parameters(subject: Subject, steps: int = STEPS) -> Tree:
 def relative_error(found: Tree, exact: Tree) -> float:
     """The largest of ||leaf - exact|| / ||exact|| over the floating leaves; the plain norm where exact is zero.
 
-    It is NaN where one of them is.
+    It is NaN where one of them is. A dictionary's order does not matter.
     """
-    errors = [
-        _relative(leaf.double(), want)
-        for leaf, want in zip(tree.leaves(found), tree.leaves(exact), strict=True)
-        if leaf.is_floating_point()
-    ]
+    errors = tree.leaves(tree.map(_relative, found, exact))
     return float(torch.tensor(errors, dtype=torch.float64).max()) if errors else 0.0
 
 
-def _relative(found: Tensor, exact: Tensor) -> float:
+def _relative(found: Tensor, exact: Tensor) -> float | None:
+    """Of a leaf; None if it is not floating."""
+    if not found.is_floating_point():
+        return None
     size = torch.linalg.vector_norm(exact)
-    return float(torch.linalg.vector_norm(found - exact) / torch.where(size > 0, size, 1.0))
+    return float(torch.linalg.vector_norm(found.double() - exact) / torch.where(size > 0, size, 1.0))
