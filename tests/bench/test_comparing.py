@@ -61,6 +61,11 @@ def test_few_windows_give_less_than_the_level_and_say_so():
     assert (found.low, found.high) == (pytest.approx(2.0 / 1.4), pytest.approx(2.4 / 1.0))
 
 
+@pytest.mark.parametrize(("after", "before"), [([1.0], [2.0]), ([1.0] * 9, [2.0]), ([1.0, 1.0], [2.0, 2.0])])
+def test_the_level_of_too_few_windows_is_a_probability(after, before):
+    assert ratio_interval(after, before) == (0.5, 0.5, 0.0)
+
+
 def test_rows_are_compared_by_what_they_have_in_common():
     before = [row("a", [1.0] * 5), row("b", [2.0] * 5), row("a", [9.0] * 5, batch=64)]
     found = compare(before, [row("b", [2.5] * 5), row("a", [1.0] * 5), row("c", [1.0] * 5)])
@@ -92,6 +97,30 @@ def test_environments_that_differ_are_told():
     assert differences(one, one | {"python": "3.12"}) == []
     assert differences(one, one | {"threads": 4}) == ["threads 2 and 4"]
     assert differences(one, {"torch": "2.15"}) == ["torch 2.14 and 2.15"]
+
+
+def test_a_table_is_taken():
+    rows = [row("a", [1.0] * 5), row("b", [1.0] * 5, windows_ms=[1, 2], batch=None, samples=None)]
+    check_table({"rows": rows, "environment": {}}, "file.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ms_per_step": 3},
+        {"ms_per_step": {"min": 1.0}},
+        *({"ms_per_step": {"median": median}} for median in (0.0, -1.0, math.nan, math.inf, "1", None)),
+        {"windows_ms": []},
+        {"windows_ms": 3},
+        *({"windows_ms": [1.0, window]} for window in (0.0, -1.0, math.nan, math.inf, "1", None)),
+        {"name": ["a"]},
+        {"members": None},
+    ],
+)
+def test_a_row_without_its_times_is_refused(change):
+    rows = [row("a", [1.0] * 5), row("b", [1.0] * 5) | change]
+    with pytest.raises(UserError, match="no table of a bench"):
+        check_table({"rows": rows, "environment": {}}, "file.json")
 
 
 @pytest.mark.parametrize("content", [[], {}, {"rows": []}, {"rows": [{}], "environment": {}}, {"rows": 3}])

@@ -63,9 +63,12 @@ def median_interval(values: Sequence[float], level: float) -> Interval:
 
 
 def ratio_interval(after: Sequence[float], before: Sequence[float], level: float = LEVEL) -> Interval:
-    """An interval of median(after) / median(before): each median's misses with half of what may be missed."""
+    """An interval of median(after) / median(before): each median's misses with half of what may be missed.
+
+    Of too few windows nothing is known, and the level is 0.
+    """
     top, bottom = (median_interval(values, (1 + level) / 2) for values in (after, before))
-    return Interval(top.low / bottom.high, top.high / bottom.low, top.level + bottom.level - 1)
+    return Interval(top.low / bottom.high, top.high / bottom.low, max(top.level + bottom.level - 1, 0.0))
 
 
 def compare(before: Sequence[Row], after: Sequence[Row]) -> list[Comparison]:
@@ -111,13 +114,22 @@ def check_table(content: Any, name: str) -> None:
         UserError: it is not.
     """
     rows = content.get("rows") if isinstance(content, dict) else None
-    if (
-        not isinstance(rows, list)
-        or not isinstance(content.get("environment"), dict)
-        or not all(isinstance(row, dict) and {*KEY, "windows_ms", "ms_per_step"} <= row.keys() for row in rows)
-        or not all(row["windows_ms"] for row in rows)
-    ):
+    if not isinstance(rows, list) or not isinstance(content.get("environment"), dict) or not all(map(_is_row, rows)):
         raise UserError(f"{name} is no table of a bench: give a file that --json wrote")
+
+
+def _is_row(row: Any) -> bool:
+    """Whether something has all that is compared: names, sizes, a median and windows."""
+    if not isinstance(row, dict) or not {*KEY, "windows_ms", "ms_per_step"} <= row.keys():
+        return False
+    windows, times = row["windows_ms"], row["ms_per_step"]
+    called = all(row[part] is None or isinstance(row[part], str | int) for part in KEY)
+    lists = isinstance(windows, list) and len(windows) > 0 and isinstance(times, dict)
+    return called and isinstance(row["members"], int) and lists and all(map(_is_time, (*windows, times.get("median"))))
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf
 
 
 def _key(row: Row, parts: Sequence[str] = KEY) -> tuple[Any, ...]:
