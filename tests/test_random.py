@@ -84,7 +84,7 @@ def test_streams_are_extended_at_the_end(key):
 
 
 def run_keys(streams, steps, leaves):
-    """Every key of a run: of each stream, of each of its steps, of each leaf drawn in a step."""
+    """The keys that a run has at hand: of each stream, of each of its steps, of each leaf drawn in a step."""
     parents = torch.stack(streams)
     in_steps = torch.vmap(lambda step: random.fold_in(parents, step))(torch.arange(steps))
     return torch.cat([words(part).reshape(-1, 2) for part in (parents, in_steps, random.split(in_steps, leaves))])
@@ -94,7 +94,7 @@ def check_distinct(keys):
     assert len(set(map(tuple, keys.tolist()))) == len(keys)
 
 
-def test_no_two_draws_share_a_key(key):
+def test_streams_their_steps_and_leaves_have_keys_of_their_own(key):
     check_distinct(run_keys(random.streams(key), steps=2000, leaves=4))
     shared = random.streams(key)._replace(estimator=random.streams(key).noise)
     with pytest.raises(AssertionError):

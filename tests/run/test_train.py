@@ -4,9 +4,8 @@ import json
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
 
-from vae_fn import random, tree
+from vae_fn import tree
 from vae_fn.cli.main import main
 from vae_fn.run import train as train_module
 from vae_fn.run.assemble import make_model
@@ -135,22 +134,3 @@ def test_the_compiled_main_job_runs_on_mnist(tmp_path, fresh_compiler):
     followed = read_metrics(folder / "metrics.jsonl")[-1]
     assert followed["split"] == "test"
     assert followed["elbo"] == pytest.approx(again["elbo"], abs=12 * 2**0.5 * again["se_noise"])
-
-
-def test_no_two_draws_of_a_run_share_a_key(tmp_path, monkeypatch):
-    """Initialisation, orders, steps, the evaluation of each epoch and the last one: every draw has its own key."""
-    seen = []
-    for law in ("normal", "uniform"):
-        original = getattr(random._generator, law)
-
-        def spied(key, shape, _original=original, **rest):
-            if not isinstance(key, FakeTensor):
-                seen.extend(map(tuple, key.reshape(-1, 2).tolist()))
-            return _original(key, shape, **rest)
-
-        monkeypatch.setattr(random._generator, law, spied)
-    settings = {"epochs": 2, "batch_size": 20_000, "hidden": 8, "binarise": "dynamic", "evaluation_draws": 1}
-    folder = run(tmp_path, **settings)
-    evaluate_run(folder, draws=1, key=7)
-    assert len(seen) > 4 * 20_000
-    assert len(seen) == len(set(seen))
