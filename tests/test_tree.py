@@ -43,11 +43,9 @@ def test_an_absent_part_is_no_leaf():
     assert list(tree.flat_names(sparse)) == ["a"]
 
 
-@pytest.mark.parametrize("first", [None, torch.ones(2)])
-def test_a_part_that_is_absent_in_one_tree_alone_is_an_error(first):
-    other = torch.ones(2) if first is None else None
+def test_a_part_that_another_tree_has_is_not_dropped_in_silence():
     with pytest.raises(ValueError, match=r"absent \(None\) in one tree and there in another: give trees with"):
-        tree.map(lambda a, b: a, {"a": first}, {"a": other})
+        tree.map(lambda a, b: a, {"a": None}, {"a": torch.ones(2)})
 
 
 def test_names_are_paths():

@@ -18,16 +18,15 @@ def map(fn: Callable[..., Any], tree: Tree, *trees: Tree) -> Tree:
     """The tree of `fn(leaf, *leaves)`; None stands for an absent part and stays None.
 
     Raises:
-        ValueError: a part is absent in one tree and there in another, or their structures differ otherwise.
+        ValueError: a part that is absent is there in another tree, or their structures differ otherwise.
     """
-    return pytree.tree_map(lambda leaf, *rest: None if _absent(leaf, *rest) else fn(leaf, *rest), tree, *trees)
+    return pytree.tree_map(lambda leaf, *rest: _absent(rest) if leaf is None else fn(leaf, *rest), tree, *trees)
 
 
-def _absent(leaf: Any, *rest: Any) -> bool:
-    """Whether a part is absent, which it is in all trees."""
-    if any((other is None) != (leaf is None) for other in rest):
+def _absent(rest: Sequence[Any]) -> None:
+    """What becomes of an absent part, which is so in all trees."""
+    if any(other is not None for other in rest):
         raise ValueError("a part is absent (None) in one tree and there in another: give trees with the same parts")
-    return leaf is None
 
 
 def leaves(tree: Tree) -> list[Any]:

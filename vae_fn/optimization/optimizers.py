@@ -174,12 +174,15 @@ def _step_zero(params: Tree) -> Int[Tensor, ""]:
     return torch.zeros((), dtype=torch.int64, device=leaves[0].device)
 
 
+def _differ(param: Tensor, grad: Tensor) -> bool:
+    return grad.shape != param.shape or grad.dtype != param.dtype
+
+
 def _check_grads(grads: Tree, params: Tree) -> None:
     """Refuse gradients that would be broadcast, or would change the dtype of a state."""
-    fits = tree.map(lambda p, g: (g.shape, g.dtype) == (p.shape, p.dtype), params, grads)
-    if all(tree.leaves(fits)):
+    if not any(tree.leaves(tree.map(_differ, params, grads))):
         return
-    name = next(name for name, fit in tree.flat_names(fits).items() if not fit)
+    name = next(name for name, differ in tree.flat_names(tree.map(_differ, params, grads)).items() if differ)
     given, param = tree.flat_names(grads)[name], tree.flat_names(params)[name]
     raise ValueError(
         f"the gradient of {name or 'the parameter'} is {given.dtype} of shape {tuple(given.shape)}, and the parameter "
