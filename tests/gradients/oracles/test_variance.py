@@ -200,3 +200,15 @@ def test_refusals():
         of(rebar(), CategoricalCosts(classes=3).make())
     with pytest.raises(ValueError, match="needs at least 2"):
         of(rloo(), BIT, 1)
+
+
+def test_a_variance_that_overflows_is_no_agreement():
+    """The mean of what is 1e200 times as large is found, and its square is not."""
+    right = pathwise()
+
+    def estimate(*args):
+        found = right.estimate(*args)
+        return found._replace(grads=tree.scale(found.grads, 1e200))
+
+    with pytest.raises(ValueError, match="its moments still change by nan"):
+        of(right._replace(estimate=estimate), GaussianCosts("quadratic", 2.0, 1.3, 0.7).make())
