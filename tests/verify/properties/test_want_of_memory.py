@@ -32,8 +32,8 @@ def in_halves(x):
     return len(x) == 2
 
 
-def vmapped(x):
-    return not tree.has_values(x)
+def differentiated(x):
+    return x.requires_grad
 
 
 def compiled(x):
@@ -68,7 +68,7 @@ CHECKS = {
     "parity, the reference": lambda: verify.parity(greedy_where(in_float64), X),
     "parity, compiled": lambda: verify.parity(greedy_where(compiled), X, backend="eager"),
     "additive": lambda: verify.additive(greedy_where(in_halves), X, reduction="none"),
-    "finite": lambda: verify.finite(greedy_where(vmapped), X),
+    "finite": lambda: verify.finite(greedy_where(differentiated), X),
     "no_recompile": lambda: verify.no_recompile(greedy, [(X,), (X,)]),
     "donated": lambda: donated(step, {"w": torch.ones(2)}, (torch.ones(2),), "greedy", backend="eager"),
     "an optimizer": lambda: verify.optimizer(RIGHT._replace(update=update)),
