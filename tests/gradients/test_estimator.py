@@ -9,8 +9,9 @@ from tests.gradients.references import ESTIMATORS, assert_same, mean_estimate
 from tests.models.toys import bernoulli_vae, bits, learned_prior, normal_nodes, normals, parameters, small_vae
 from vae_fn import random, tree
 from vae_fn.distributions import Categorical, Normal, positive
-from vae_fn.gradients import Problem, elbo_problem, elbo_sampled_problem
+from vae_fn.gradients import Problem, elbo_problem, elbo_sampled_problem, from_coefficients
 from vae_fn.gradients.estimators import CATALOGUE
+from vae_fn.gradients.estimators.importance import iwae_rule
 from vae_fn.models import heads
 
 SEED = st.integers(0, 2**31)
@@ -245,3 +246,20 @@ def test_a_graph_for_each_number_is_rejected():
     check_compiled(gradients, params, "eager")
     with pytest.raises(RuntimeError, match="recompile"):
         check_compiled(gradients, params, "eager", betas=(0.5, 1.5))
+
+
+def test_what_claims_the_bound_weighs_samples_and_takes_no_exact_part():
+    """An estimator of one's own, which says no more than what it is unbiased for."""
+    mine = from_coefficients("mine", iwae_rule, unbiased_for="the K-sample bound")
+    vae = model()
+    params, x = vae.init(random.key(0)), bits(0, 3).float()
+    assert mine.importance_weighted
+    assert not from_coefficients("mine", iwae_rule, unbiased_for="nothing: it is biased").importance_weighted
+    with pytest.raises(ValueError, match="its KL cannot be exact: use elbo_sampled_problem"):
+        mine.init(elbo_problem(vae, x), params)
+    assert mine.init(elbo_sampled_problem(vae, x), params) == ()
+
+
+def test_what_an_estimator_is_unbiased_for_is_said_in_words(unchecked):
+    with pytest.raises(TypeError, match=r"unbiased_for must be a str, not None: give 'the ELBO', 'the K-sample bound'"):
+        from_coefficients("mine", iwae_rule, unbiased_for=None)

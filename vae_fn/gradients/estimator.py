@@ -9,11 +9,11 @@ from torch import Tensor
 from vae_fn import tree
 from vae_fn.distributions import Distribution, is_discrete
 from vae_fn.errors import check_count, check_kind
-from vae_fn.gradients.problem import Problem
+from vae_fn.gradients.problem import Problem, check_sampled
 from vae_fn.gradients.wires import Info, Pulled, Rule
 from vae_fn.types import Params, Tree
 
-TARGETS = ("the ELBO", "the K-sample bound")
+ELBO, BOUND = TARGETS = ("the ELBO", "the K-sample bound")
 """What an estimator can be unbiased for."""
 
 Latents = Literal["continuous", "discrete", "any"]
@@ -94,19 +94,26 @@ def stateless(
     """The estimator that is `pull(problem, params, noise)`, and has no state.
 
     `noise_like(q, samples)` and `breaks(q, samples)` are the estimator's as functions of q. `check(problem)` may refuse
-    a problem for which it means nothing; it looks at which parts there are, never at values.
+    a problem for which it means nothing; it looks at which parts there are, never at values. What is unbiased for the
+    K-sample bound weighs samples by importance, and takes no problem of whose log-weights a part is exact.
 
     Raises:
-        TypeError: the name is no text.
+        TypeError: the name, or what it is unbiased for, is no text.
         ValueError: there are no such latents; from `noise_like` and `estimate`, for fewer than `min_samples` samples,
             or for latents that it does not take.
     """
     check_kind("name", name, str, "the name stands first, what makes the estimate second")
+    check_kind("unbiased_for", unbiased_for, str, f"give {ELBO!r}, {BOUND!r}, or 'nothing: ' and the reason")
     if latents not in get_args(Latents):
         raise ValueError(f"latents={latents!r} is unknown: use one of {', '.join(get_args(Latents))}")
 
-    def init(problem: Problem, params: Params) -> Tree:
+    def suits(problem: Problem) -> None:
+        if unbiased_for == BOUND:
+            check_sampled(problem)
         check(problem)
+
+    def init(problem: Problem, params: Params) -> Tree:
+        suits(problem)
         check_latents(name, latents, tree.shapes_of(problem.q, params))
         return ()
 
@@ -117,7 +124,7 @@ def stateless(
         return noise_like(q, samples)
 
     def estimate(problem: Problem, params: Params, noise: Tree, state: Tree) -> Estimate:
-        check(problem)
+        suits(problem)
         for leaf in tree.leaves(noise)[:1]:
             check_samples(name, leaf.shape[0], min_samples)
         pulled = pull(problem, params, noise)
@@ -133,7 +140,7 @@ def stateless(
         unbiased_for,
         latents,
         min_samples,
-        importance_weighted,
+        importance_weighted or unbiased_for == BOUND,
         evaluations,
         init,
         specify,

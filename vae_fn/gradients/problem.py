@@ -61,3 +61,15 @@ def elbo_sampled_problem(
 
 def _log_likelihood(vae: VAE, x: Float[Tensor, "*b d"], context: Context) -> Callable:
     return lambda params, z: vae.likelihood(params, z, context).log_prob(x)
+
+
+def check_sampled(problem: Problem) -> None:
+    """Refuse a problem of whose log-weights a part is exact.
+
+    Raises:
+        ValueError: there is such a part.
+    """
+    if problem.exact is not None:
+        raise ValueError(
+            "a K-sample bound weighs samples by all of log w, so its KL cannot be exact: use elbo_sampled_problem"
+        )

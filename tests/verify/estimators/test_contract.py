@@ -5,7 +5,9 @@ import torch
 
 from vae_fn import tree
 from vae_fn.errors import place
+from vae_fn.gradients import from_coefficients
 from vae_fn.gradients.estimators import CATALOGUE, pathwise
+from vae_fn.gradients.estimators.importance import iwae_rule
 from vae_fn.verify.estimators.battery import estimator
 from vae_fn.verify.estimators.contract import misshapen
 from vae_fn.verify.estimators.settings import battery
@@ -101,3 +103,11 @@ def test_a_batch_that_one_setting_refuses_is_looked_at_in_the_next():
         return right.noise_like(problem, params, samples)
 
     assert [*misshapen(right._replace(noise_like=noise_like), battery())] == []
+
+
+def test_a_bound_of_ones_own_is_judged_where_no_part_is_exact():
+    """It says no more than what it is unbiased for; the wrong one is told by its mean."""
+    right = from_coefficients("mine", iwae_rule, unbiased_for="the K-sample bound")
+    assert estimator(right).passed
+    wrong = right._replace(estimate=pathwise().estimate)
+    assert {verdict.status for verdict in estimator(wrong).verdicts} > {"biased"}

@@ -5,14 +5,13 @@ the wake phase follows another target for q.
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from vae_fn.gradients.coefficients import from_coefficients
 from vae_fn.gradients.estimator import Estimator
-from vae_fn.gradients.problem import Problem
+from vae_fn.gradients.problem import Problem, check_sampled
 from vae_fn.gradients.wires import Coefficients
 from vae_fn.models.objectives import PerSample, log_mean_exp
 
@@ -58,18 +57,6 @@ def leave_one_out_bound(log_weights: PerSample) -> PerSample:
     return torch.logsumexp(replaced, 1) - math.log(count)
 
 
-def check_sampled(problem: Problem) -> None:
-    """Refuse a problem of whose log-weights a part is exact.
-
-    Raises:
-        ValueError: there is such a part.
-    """
-    if problem.exact is not None:
-        raise ValueError(
-            "a K-sample bound weighs samples by all of log w, so its KL cannot be exact: use elbo_sampled_problem"
-        )
-
-
 def check_importance(problem: Problem) -> None:
     """Refuse a problem whose log-weights are not log p(x, z) - log q(z | x).
 
@@ -81,18 +68,14 @@ def check_importance(problem: Problem) -> None:
         raise ValueError("this estimator needs importance weights p(x, z) / q(z | x): set beta to the number 1")
 
 
-WEIGHTED: dict[str, Any] = {"importance_weighted": True, "check": check_sampled}
-"""What these estimators have in common."""
-
-
 def iwae() -> Estimator:
     """The gradient of the K-sample bound (Burda et al. 2015, eq. 13)."""
-    return from_coefficients("iwae", iwae_rule, unbiased_for="the K-sample bound", **WEIGHTED)
+    return from_coefficients("iwae", iwae_rule, unbiased_for="the K-sample bound")
 
 
 def dreg() -> Estimator:
     """The doubly reparameterised gradient of the K-sample bound (Tucker et al. 2018, eq. 8)."""
-    return from_coefficients("dreg", dreg_rule, unbiased_for="the K-sample bound", **WEIGHTED)
+    return from_coefficients("dreg", dreg_rule, unbiased_for="the K-sample bound")
 
 
 def stl_iwae(unbiased_for: str = "nothing") -> Estimator:
@@ -110,18 +93,24 @@ def stl_iwae(unbiased_for: str = "nothing") -> Estimator:
             "for one sample only; use dreg, which makes a path of that part"
         )
     reason = "nothing: what it leaves out, E sum w~_k dlog q(z_k), is not zero beyond one sample"
-    return from_coefficients("stl-iwae", stl_iwae_rule, unbiased_for=reason, **WEIGHTED)
+    return from_coefficients(
+        "stl-iwae", stl_iwae_rule, unbiased_for=reason, importance_weighted=True, check=check_sampled
+    )
 
 
 def vimco() -> Estimator:
     """The leave-one-out score gradient of the K-sample bound (Mnih & Rezende 2016); needs two samples or more."""
-    return from_coefficients(
-        "vimco", vimco_rule, unbiased_for="the K-sample bound", min_samples=2, latents="any", **WEIGHTED
-    )
+    return from_coefficients("vimco", vimco_rule, unbiased_for="the K-sample bound", min_samples=2, latents="any")
 
 
 def wake() -> Estimator:
     """Reweighted wake-sleep with the wake phase for q (Bornschein & Bengio 2015; Le et al. 2019)."""
     follows = "E_{p(z|x)} log q, with a bias at finite K from the self-normalised weights"
-    settings = WEIGHTED | {"check": check_importance, "latents": "any"}
-    return from_coefficients("rws", wake_rule, unbiased_for="the K-sample bound", q_follows=follows, **settings)
+    return from_coefficients(
+        "rws",
+        wake_rule,
+        unbiased_for="the K-sample bound",
+        q_follows=follows,
+        latents="any",
+        check=check_importance,
+    )

@@ -19,11 +19,10 @@ from torch import Tensor, func
 from torch.nn import functional as F
 
 from vae_fn.errors import check_count
-from vae_fn.gradients.estimators.importance import check_sampled
 from vae_fn.gradients.oracles.exact import Exact, refined
 from vae_fn.gradients.oracles.supports import supports
 from vae_fn.gradients.oracles.weighing import Averaged, PerNode, Target, integrate
-from vae_fn.gradients.problem import Problem
+from vae_fn.gradients.problem import Problem, check_sampled
 from vae_fn.types import Params
 
 STEP = 1 / 3
