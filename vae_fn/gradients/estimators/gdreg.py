@@ -29,7 +29,6 @@ def gdreg() -> Estimator:
         pull_both,
         unbiased_for="the K-sample bound",
         latents="continuous",
-        importance_weighted=True,
         evaluations=_evaluations,
         check=_check,
     )

@@ -58,9 +58,7 @@ def doubly(
             terms.append(weights * p.log_prob(z))
         return tree.add(*terms).sum(0), seen
 
-    return from_surrogate(
-        "gdreg", surrogate, unbiased_for="the K-sample bound", latents="continuous", importance_weighted=True
-    )
+    return from_surrogate("gdreg", surrogate, unbiased_for="the K-sample bound", latents="continuous")
 
 
 def _check(estimator: Estimator) -> Verdict:

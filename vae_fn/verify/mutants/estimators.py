@@ -31,7 +31,7 @@ def single(rule: Rule) -> Estimator:
 
 def weighted(rule: Rule) -> Estimator:
     """An estimator that is said to be unbiased for the K-sample bound."""
-    return from_coefficients("rule", rule, unbiased_for="the K-sample bound", latents="any", importance_weighted=True)
+    return from_coefficients("rule", rule, unbiased_for="the K-sample bound", latents="any")
 
 
 def in_mean(estimator: Estimator, setting: Setting = THREE) -> Verdict:
