@@ -120,7 +120,7 @@ def test_a_route_that_multiplies_by_the_wrong_side_is_seen(fresh_compiler):
 
 
 AVX_2 = "fpu avx2 fma"
-AVX_512 = f"{AVX_2} avx512f avx512vl"
+AVX_512 = f"{AVX_2} avx512f avx512vl clflushopt"
 
 
 def machine(vendor, family, flags):

@@ -1,6 +1,7 @@
 """The package's own products: against float64, for all ways that matrices lie in memory; the bits know no threads."""
 
 import sys
+from itertools import product
 
 import hypothesis.strategies as st
 import pytest
@@ -22,6 +23,12 @@ from vae_fn.compiling import tiles
 pytestmark = needs_tiles
 
 
+def multiplied(bias, a, b, out, in_step):
+    if bias is None:
+        return tiles.product(a, b, out=out, in_step=in_step)
+    return tiles.biased_product(bias, a, b, out=out, in_step=in_step)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @given(m=SIZES, k=SIZES, n=SIZES, seed=st.integers(0, 2**32 - 1))
 @example(m=9, k=2500, n=70, seed=0)
@@ -30,9 +37,9 @@ pytestmark = needs_tiles
 def test_products_are_those_of_float64_to_rounding(layout, m, k, n, seed):
     a, b, bias = matrices(m, k, n, layout, seed)
     assert tiles.takes(a, b)
-    for added in (None, bias):
+    for added, in_step in product((None, bias), (False, True)):
         out = torch.full((m, n), float("nan"))
-        found = tiles.product(a, b, out=out) if added is None else tiles.biased_product(added, a, b, out=out)
+        found = multiplied(added, a, b, out, in_step)
         assert found is out
         assert within_rounding(out, a, b, added)
 
@@ -45,9 +52,9 @@ def test_products_are_those_of_float64_to_rounding(layout, m, k, n, seed):
 def test_products_of_bfloat16_are_rounded_once(layout, m, k, n, seed):
     a, b, bias = matrices(m, 2 * k, n, layout, seed, torch.bfloat16)
     if tiles.takes(a, b):
-        for added in (None, bias):
+        for added, in_step in product((None, bias), (False, True)):
             out = torch.full((m, n), float("nan"), dtype=torch.bfloat16)
-            _ = tiles.product(a, b, out=out) if added is None else tiles.biased_product(added, a, b, out=out)
+            multiplied(added, a, b, out, in_step)
             assert within_rounding(out, a, b, added)
     else:
         assert 2 * k > tiles.DEEPEST
@@ -71,7 +78,7 @@ def test_a_call_with_too_little_is_an_error():
 
 def test_what_is_no_tensor_is_an_error():
     with pytest.raises(RuntimeError, match="non-tensor"):
-        tiles.begin().result()(None, random(8, 8), None, random(8, 8), 8, 8, 8, 8, 1, 8, 1, 4, 1)
+        tiles.begin().result()(None, random(8, 8), None, random(8, 8), 8, 8, 8, 8, 1, 8, 1, 4, 1, 0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int32], ids=str)
@@ -80,7 +87,7 @@ def test_other_numbers_are_an_error(dtype, unchecked):
     with pytest.raises(ValueError, match=f"no own code multiplies {dtype} of strides"):
         tiles.product(x, x, out=x)
     with pytest.raises(ValueError, match="numbers of 8 bytes are not multiplied here"):
-        tiles.begin().result()(x, x, None, x, 8, 8, 8, 8, 1, 8, 1, 8, 1)
+        tiles.begin().result()(x, x, None, x, 8, 8, 8, 8, 1, 8, 1, 8, 1, 0)
 
 
 @pytest.mark.parametrize("shapes", [((4, 8), (2, 4)), ((4, 8), (9, 4)), ((8,), (8, 4))], ids=str)
@@ -151,16 +158,18 @@ def test_nothing_is_written_beside_the_result(dtype):
 @dtypes
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("sizes", [(128, 784, 512), (128, 512, 784), (37, 1500, 300)], ids=str)
-def test_the_bits_do_not_depend_on_threads(sizes, layout, dtype):
+def test_the_bits_depend_neither_on_threads_nor_on_what_becomes_of_the_factors(sizes, layout, dtype):
     a, b, bias = matrices(*sizes, layout, 0, dtype)
+    factors = a.clone(), b.clone(), bias.clone()
     usual, found = torch.get_num_threads(), []
     try:
-        for threads in (1, 2, 3, 7):
+        for threads, in_step in product((1, 2, 3, 7), (False, True)):
             torch.set_num_threads(threads)
-            found.append(tiles.biased_product(bias, a, b, out=a.new_empty(sizes[0], sizes[2])))
+            found.append(multiplied(bias, a, b, a.new_empty(sizes[0], sizes[2]), in_step))
     finally:
         torch.set_num_threads(usual)
     assert all(torch.equal(each, found[0]) for each in found)
+    assert all(map(torch.equal, (a, b, bias), factors))
 
 
 @dtypes

@@ -17,6 +17,7 @@ struct Matrix {
   const typename T::Number* data;
   long down, right;  // strides
   const typename T::Number* at(long row, long column) const { return data + row * down + column * right; }
+  long bytes(long rows, long columns) const { return (at(rows - 1, columns - 1) + 1 - data) * sizeof *data; }
 };
 
 // 16 columns of b, side by side: depth x 16 of a panel's depth x 32. What lies outside is zero.

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-AVX_512 = {"avx512f", "avx512vl", "fma"}
+AVX_512 = {"avx512f", "avx512vl", "fma", "clflushopt"}
 """What products of float32 by this package's own code need, in Linux' names."""
 
 AVX_512_BF16 = {"avx512bw", "avx512_bf16"}

@@ -84,7 +84,7 @@ def _lower(a: Any, b: Any, bias: Any) -> Any:
     wasteful = y_strides[1] != 1 and layout.size[0] < TALL
     if wasteful or not tiles.fitting(sizes) or bias_strides not in ([], [[1]]):
         return _mm(a, b) if bias is None else _addmm(bias, a, b)
-    dense, given = FixedLayout(layout.device, layout.dtype, layout.size), {"sizes": sizes}
+    dense, given = FixedLayout(layout.device, layout.dtype, layout.size), {"sizes": sizes, "in_step": True}
     choice = _plain.bind((x, y), dense, **given) if bias is None else _biased.bind((factors[2], x, y), dense, **given)
     return choice.output_node()
 

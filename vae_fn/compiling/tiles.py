@@ -23,10 +23,11 @@ from torch import Tensor
 
 from vae_fn.compiling.processor import has_avx_512_bf16
 
-NAMES = ("tiles.cpp", "binding.cpp", "lanes.h", "numbers.h", "panels.h", "tiles.h")
+NAMES = ("tiles.cpp", "binding.cpp", "lanes.h", "lines.h", "numbers.h", "panels.h", "result.h", "tiles.h")
 SOURCES = tuple(Path(__file__).with_name(name) for name in NAMES)
 
-FLAGS = ("-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-fopenmp", "-std=c++17", "-mavx512f", "-mavx512vl", "-mfma")
+FLAGS = ("-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-fopenmp", "-std=c++17")
+FLOAT32_FLAGS = ("-mavx512f", "-mavx512vl", "-mfma", "-mclflushopt")
 BFLOAT16_FLAGS = ("-mavx512bw", "-mavx512bf16")
 
 DEEPEST = 2048
@@ -42,11 +43,21 @@ _lock = threading.Lock()
 
 
 def product(
-    a: Float[Tensor, "m k"], b: Float[Tensor, "k n"], *, out: Float[Tensor, "m n"], sizes: Sizes | None = None
+    a: Float[Tensor, "m k"],
+    b: Float[Tensor, "k n"],
+    *,
+    out: Float[Tensor, "m n"],
+    sizes: Sizes | None = None,
+    in_step: bool = False,
 ) -> Float[Tensor, "m n"]:
     """`a b`, written into `out`, which is dense and of the same dtype; no matrix is empty, and the sizes are `fitting`.
 
     The sizes are those of the factors: who compiles a call knows them, and a tensor takes longer to tell.
+
+    In a step of training, what all cores have read is written anew by one of them, which takes long where they share no
+    cache. So there, several threads give back to memory what they are the last to read: the factors of a weight's
+    gradient, where `a` lies transposed, and otherwise `b`, where it does not. It changes no number, and a call by
+    itself gains nothing by it.
 
     Raises:
         ValueError: no sizes are given, and the code does not take such factors, or `out` is not as said.
@@ -54,7 +65,7 @@ def product(
     code, sizes = _code(), sizes or _sizes_taken(a, b, out)
     if code is None:
         return torch.mm(a, b, out=out)
-    code(a, b, None, out, *sizes, torch.get_num_threads())
+    code(a, b, None, out, *sizes, torch.get_num_threads(), in_step)
     return out
 
 
@@ -65,12 +76,13 @@ def biased_product(
     *,
     out: Float[Tensor, "m n"],
     sizes: Sizes | None = None,
+    in_step: bool = False,
 ) -> Float[Tensor, "m n"]:
     """`a b + bias`, as `product`; the bias is dense and of the same dtype too."""
     code, sizes = _code(), sizes or _sizes_taken(a, b, out, bias)
     if code is None:
         return torch.addmm(bias, a, b, out=out)
-    code(a, b, bias, out, *sizes, torch.get_num_threads())
+    code(a, b, bias, out, *sizes, torch.get_num_threads(), in_step)
     return out
 
 
@@ -156,7 +168,7 @@ def _command() -> tuple[list[str], Path]:
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
     folders = dict.fromkeys([sysconfig.get_path("include"), sysconfig.get_path("include", "posix_prefix")])
-    flags = [*FLAGS, *(BFLOAT16_FLAGS if has_avx_512_bf16() else ())]
+    flags = [*FLAGS, *FLOAT32_FLAGS, *(BFLOAT16_FLAGS if has_avx_512_bf16() else ())]
     command = [get_cpp_compiler(), *flags, *(f"-I{folder}" for folder in folders)]  # Debian's default has no Python.h
     texts = [source.read_text(encoding="utf-8") for source in SOURCES]
     name = hashlib.sha256("\0".join((*command, *texts)).encode()).hexdigest()
