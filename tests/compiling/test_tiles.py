@@ -23,10 +23,13 @@ from vae_fn.compiling import tiles
 pytestmark = needs_tiles
 
 
-def multiplied(bias, a, b, out, in_step):
+STAYING_OR_NOT = ((False, False), (True, False), (True, True))
+
+
+def multiplied(bias, a, b, out, leaving):
     if bias is None:
-        return tiles.product(a, b, out=out, in_step=in_step)
-    return tiles.biased_product(bias, a, b, out=out, in_step=in_step)
+        return tiles.product(a, b, out=out, leaving=leaving)
+    return tiles.biased_product(bias, a, b, out=out, leaving=leaving)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
@@ -37,9 +40,9 @@ def multiplied(bias, a, b, out, in_step):
 def test_products_are_those_of_float64_to_rounding(layout, m, k, n, seed):
     a, b, bias = matrices(m, k, n, layout, seed)
     assert tiles.takes(a, b)
-    for added, in_step in product((None, bias), (False, True)):
+    for added, leaving in product((None, bias), STAYING_OR_NOT):
         out = torch.full((m, n), float("nan"))
-        found = multiplied(added, a, b, out, in_step)
+        found = multiplied(added, a, b, out, leaving)
         assert found is out
         assert within_rounding(out, a, b, added)
 
@@ -52,9 +55,9 @@ def test_products_are_those_of_float64_to_rounding(layout, m, k, n, seed):
 def test_products_of_bfloat16_are_rounded_once(layout, m, k, n, seed):
     a, b, bias = matrices(m, 2 * k, n, layout, seed, torch.bfloat16)
     if tiles.takes(a, b):
-        for added, in_step in product((None, bias), (False, True)):
+        for added, leaving in product((None, bias), STAYING_OR_NOT):
             out = torch.full((m, n), float("nan"), dtype=torch.bfloat16)
-            multiplied(added, a, b, out, in_step)
+            multiplied(added, a, b, out, leaving)
             assert within_rounding(out, a, b, added)
     else:
         assert 2 * k > tiles.DEEPEST
@@ -78,7 +81,7 @@ def test_a_call_with_too_little_is_an_error():
 
 def test_what_is_no_tensor_is_an_error():
     with pytest.raises(RuntimeError, match="non-tensor"):
-        tiles.begin().result()(None, random(8, 8), None, random(8, 8), 8, 8, 8, 8, 1, 8, 1, 4, 1, 0)
+        tiles.begin().result()(None, random(8, 8), None, random(8, 8), 8, 8, 8, 8, 1, 8, 1, 4, 1, 0, 0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int32], ids=str)
@@ -87,7 +90,7 @@ def test_other_numbers_are_an_error(dtype, unchecked):
     with pytest.raises(ValueError, match=f"no own code multiplies {dtype} of strides"):
         tiles.product(x, x, out=x)
     with pytest.raises(ValueError, match="numbers of 8 bytes are not multiplied here"):
-        tiles.begin().result()(x, x, None, x, 8, 8, 8, 8, 1, 8, 1, 8, 1, 0)
+        tiles.begin().result()(x, x, None, x, 8, 8, 8, 8, 1, 8, 1, 8, 1, 0, 0)
 
 
 @pytest.mark.parametrize("shapes", [((4, 8), (2, 4)), ((4, 8), (9, 4)), ((8,), (8, 4))], ids=str)
@@ -163,9 +166,9 @@ def test_the_bits_depend_neither_on_threads_nor_on_what_becomes_of_the_factors(s
     factors = a.clone(), b.clone(), bias.clone()
     usual, found = torch.get_num_threads(), []
     try:
-        for threads, in_step in product((1, 2, 3, 7), (False, True)):
+        for threads, leaving in product((1, 2, 3, 7), STAYING_OR_NOT):
             torch.set_num_threads(threads)
-            found.append(multiplied(bias, a, b, a.new_empty(sizes[0], sizes[2]), in_step))
+            found.append(multiplied(bias, a, b, a.new_empty(sizes[0], sizes[2]), leaving))
     finally:
         torch.set_num_threads(usual)
     assert all(torch.equal(each, found[0]) for each in found)

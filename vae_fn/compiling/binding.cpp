@@ -21,9 +21,9 @@ PyObject* ask(PyObject*, PyObject* address) {
 }
 
 PyObject* product(PyObject*, PyObject* const* args, Py_ssize_t count) {
-  if (count != 14) {
+  if (count != 15) {
     PyErr_SetString(PyExc_TypeError,
-                    "product(a, b, bias, out, m, n, k, a_down, a_right, b_down, b_right, bytes, threads, in_step)");
+                    "product(a, b, bias, out, m, n, k, a_down, a_right, b_down, b_right, bytes, threads, a_leaves, b_leaves)");
     return nullptr;
   }
   void* places[4] = {};
@@ -34,17 +34,17 @@ PyObject* product(PyObject*, PyObject* const* args, Py_ssize_t count) {
     PyErr_SetString(PyExc_RuntimeError, fault.what());
     return nullptr;
   }
-  long sizes[10];
-  for (int i = 0; i < 10; ++i) sizes[i] = PyLong_AsLong(args[4 + i]);
+  long sizes[11];
+  for (int i = 0; i < 11; ++i) sizes[i] = PyLong_AsLong(args[4 + i]);
   if (PyErr_Occurred()) return nullptr;
   const auto [a, b, bias, out] = places;
-  const auto [m, n, k, a_down, a_right, b_down, b_right, bytes, threads, in_step] = sizes;
+  const auto [m, n, k, a_down, a_right, b_down, b_right, bytes, threads, a_leaves, b_leaves] = sizes;
   if (!multiplies(bytes)) {
     PyErr_Format(PyExc_ValueError, "numbers of %ld bytes are not multiplied here", bytes);
     return nullptr;
   }
   Py_BEGIN_ALLOW_THREADS;
-  multiply({a, b, bias, out, m, n, k, a_down, a_right, b_down, b_right, bytes, threads, in_step});
+  multiply({a, b, bias, out, m, n, k, a_down, a_right, b_down, b_right, bytes, threads, a_leaves, b_leaves});
   Py_END_ALLOW_THREADS;
   Py_RETURN_NONE;
 }

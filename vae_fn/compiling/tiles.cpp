@@ -1,9 +1,10 @@
 // Products of matrices that fit into the caches, c = a b + bias, on processors with AVX-512.
 //
 // Panels of one factor are copied next to each other, 32 columns wide and up to DEPTH deep; the other factor's elements
-// are read where they lie and multiplied into tiles of 8 x 32 sums, which stay in registers. Threads split a weight's rows
-// as the update of the parameters does: what a core wrote it reads again. None reads what another has copied. Every sum
-// runs through its terms in one order, so that the bits depend neither on threads nor on other sizes.
+// are read where they lie and multiplied into tiles of 8 x 32 sums, which stay in registers. Threads split a weight's
+// gradient, and mostly the weight, by rows, as the update of the parameters does: what a core wrote it reads again. None
+// reads what another has copied. Every sum runs through its terms in one order, so that the bits depend neither on
+// threads nor on other sizes.
 
 #include <immintrin.h>
 #include <omp.h>
@@ -21,8 +22,8 @@ namespace {
 
 constexpr long DEPTH = 1024;        // of a panel, in words
 constexpr long BLOCK = 256;         // words whose terms are summed up in registers
-constexpr long NARROW = 2 * WIDTH;  // columns of a weight's panels, which few rows use
-constexpr long OWN = 1 << 20;       // bytes of a core's own cache
+constexpr long NARROW = 2 * WIDTH;  // columns of the panels of a large factor, which few rows use
+constexpr long OWN = 1 << 20;       // bytes of a core's own cache on Zen 4
 constexpr long ROOM = OWN / 4;      // words in the panels of one pass
 constexpr long ALONE = 100'000;     // multiplications below which one thread is done before two met
 
@@ -70,6 +71,7 @@ void multiply(long rows, const Word* a, long down_bytes, long depth, const float
 // side by side they are copied in passing, while the first tile is multiplied.
 template <class T>
 void multiply(long rows, long columns, long depth, const Matrix<T>& a, const Matrix<T>& b, const Result<T>& c, long most) {
+  if (rows <= 0 || columns <= 0) return;
   float* panels = room();
   alignas(64) float copied[DEPTH * ROWS];
   const bool in_passing = b.right == 1 && rows >= ROWS;
@@ -92,12 +94,12 @@ void multiply(long rows, long columns, long depth, const Matrix<T>& a, const Mat
           float* panel = panels + p * deep;
           const auto lying = [&] { return Unpacked<T>({b.at(k * T::TERMS, j + p), b.down, 1}, wide - p, panel); };
           const auto* words = (const Word*)from;
-          if (a.down == 1)
-            if (in_passing && i == 0)
-              multiply<T, ROWS, ROWS>(copied, sizeof *copied, deep, lying(), sums);
-            else
-              multiply<T, ROWS>(tall, copied, sizeof *copied, deep, panel, sums);
-          else if (in_passing && i == 0)
+          const bool first_tile = in_passing && i == 0;
+          if (a.down == 1 && first_tile)
+            multiply<T, ROWS, ROWS>(copied, sizeof *copied, deep, lying(), sums);
+          else if (a.down == 1)
+            multiply<T, ROWS>(tall, copied, sizeof *copied, deep, panel, sums);
+          else if (first_tile)
             multiply<T, ROWS, 1>(words, a.down * sizeof *from, deep, lying(), sums);
           else
             multiply<T, 1>(tall, words, a.down * sizeof *from, deep, panel, sums);
@@ -107,6 +109,13 @@ void multiply(long rows, long columns, long depth, const Matrix<T>& a, const Mat
     }
   }
 }
+
+// A matrix whose lines may be given back to memory after the product.
+template <class T>
+struct Factor : Matrix<T> {
+  bool leaves;
+  Factor turned() const { return {{this->data, this->right, this->down}, leaves}; }
+};
 
 // One of the threads that are at a product.
 struct Thread {
@@ -123,48 +132,42 @@ struct Part {
   long size() const { return to - from; }
 };
 
-// After the last product of a step that reads what all threads have read and some will write to: the factors of a weight's
-// gradient, or a weight, of which products of bfloat16 are given a copy.
+// c = a b. A factor that is much the larger one, as a layer's weight beside its batch, is shared out among the threads; so
+// are a weight's gradient and a product of few columns, by rows.
 template <class T>
-void leave(const Matrix<T>& a, const Matrix<T>& b, long rows, long columns, long depth, Thread thread) {
+void product(long rows, long columns, long depth, const Factor<T>& a, const Factor<T>& b, const Result<T>& c, int threads) {
   const bool gradient = a.down == 1;
-  const long left = gradient ? a.bytes(rows, depth) : 0, right = b.bytes(depth, columns);
-  if (thread.team == 1 || left + right > thread.team * OWN || (T::TERMS > 1 && !gradient)) return;
-#pragma omp barrier
-  forget(a.data, left, thread.me, thread.team);
-  forget(b.data, right, thread.me, thread.team);
-}
-
-// c = a b. A factor that is much the larger one, as a layer's weight is beside its batch, is shared out among the threads.
-template <class T>
-void product(long rows, long columns, long depth, const Matrix<T>& a, const Matrix<T>& b, const Result<T>& c, int threads,
-             bool in_step) {
-  const bool wide = columns >= 2 * rows && a.down != 1;
 #pragma omp parallel num_threads(threads)
   {
     const Thread thread{omp_get_thread_num(), omp_get_num_threads()};
-    if (wide) {
+    if (gradient ? rows < ROWS * thread.team : columns >= 2 * rows) {
       const Part part(columns, WIDTH, thread);
-      multiply(rows, part.size(), depth, a, {b.at(0, part.from), b.down, b.right}, c.from(0, part.from), NARROW);
+      multiply<T>(rows, part.size(), depth, a, {b.at(0, part.from), b.down, b.right}, c.from(0, part.from), NARROW);
     } else {
       const Part part(rows, ROWS, thread);
-      multiply(part.size(), columns, depth, {a.at(part.from, 0), a.down, a.right}, b, c.from(part.from, 0),
-               ROOM / std::min(DEPTH, depth) / WIDTH * WIDTH);
+      multiply<T>(part.size(), columns, depth, {a.at(part.from, 0), a.down, a.right}, b, c.from(part.from, 0),
+                  ROOM / std::min(DEPTH, depth) / WIDTH * WIDTH);
     }
-    if (in_step && !c.turned) leave(a, b, rows, columns, depth * T::TERMS, thread);
+    const long left = a.leaves ? a.bytes(rows, depth * T::TERMS) : 0, right = b.leaves ? b.bytes(depth * T::TERMS, columns) : 0;
+    if (thread.team > 1 && left + right > 0 && left + right <= thread.team * OWN) {
+#pragma omp barrier
+      forget(a.data, left, thread.me, thread.team);
+      forget(b.data, right, thread.me, thread.team);
+    }
   }
 }
 
 template <class T>
 void product(const Product& p) {
   using Number = typename T::Number;
-  const Matrix<T> a{(const Number*)p.a, p.a_down, p.a_right}, b{(const Number*)p.b, p.b_down, p.b_right};
+  const Factor<T> a{{(const Number*)p.a, p.a_down, p.a_right}, p.a_leaves != 0};
+  const Factor<T> b{{(const Number*)p.b, p.b_down, p.b_right}, p.b_leaves != 0};
   const Result<T> c{(Number*)p.c, p.n, (const Number*)p.bias, p.b_right != 1};
   const int threads = p.m * p.n * p.k < ALONE ? 1 : p.threads;
   if (c.turned)
-    product<T>(p.n, p.m, p.k / T::TERMS, {b.data, b.right, b.down}, {a.data, a.right, a.down}, c, threads, p.in_step);
+    product<T>(p.n, p.m, p.k / T::TERMS, b.turned(), a.turned(), c, threads);
   else
-    product<T>(p.m, p.n, p.k / T::TERMS, a, b, c, threads, p.in_step);
+    product<T>(p.m, p.n, p.k / T::TERMS, a, b, c, threads);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae_fn.compiling.leaving import Leaving
 from vae_fn.compiling.processor import has_avx_512_bf16
 
 NAMES = ("tiles.cpp", "binding.cpp", "lanes.h", "lines.h", "numbers.h", "panels.h", "result.h", "tiles.h")
@@ -39,6 +40,8 @@ Code = Callable[..., None]
 Sizes: TypeAlias = tuple[int, int, int, int, int, int, int, int]
 """Of a product: m, n and k, of either factor the strides between rows and between columns, and a number's bytes."""
 
+STAYING: Leaving = (False, False)
+
 _lock = threading.Lock()
 
 
@@ -48,16 +51,14 @@ def product(
     *,
     out: Float[Tensor, "m n"],
     sizes: Sizes | None = None,
-    in_step: bool = False,
+    leaving: Leaving = STAYING,
 ) -> Float[Tensor, "m n"]:
     """`a b`, written into `out`, which is dense and of the same dtype; no matrix is empty, and the sizes are `fitting`.
 
     The sizes are those of the factors: who compiles a call knows them, and a tensor takes longer to tell.
 
-    In a step of training, what all cores have read is written anew by one of them, which takes long where they share no
-    cache. So there, several threads give back to memory what they are the last to read: the factors of a weight's
-    gradient, where `a` lies transposed, and otherwise `b`, where it does not. It changes no number, and a call by
-    itself gains nothing by it.
+    The lines of factors that are `leaving` are given back to memory after it, by several threads and as far as the
+    cores' own caches hold them: for what nothing reads before it is written anew (`lines.h`). It changes no number.
 
     Raises:
         ValueError: no sizes are given, and the code does not take such factors, or `out` is not as said.
@@ -65,7 +66,7 @@ def product(
     code, sizes = _code(), sizes or _sizes_taken(a, b, out)
     if code is None:
         return torch.mm(a, b, out=out)
-    code(a, b, None, out, *sizes, torch.get_num_threads(), in_step)
+    code(a, b, None, out, *sizes, torch.get_num_threads(), *leaving)
     return out
 
 
@@ -76,13 +77,13 @@ def biased_product(
     *,
     out: Float[Tensor, "m n"],
     sizes: Sizes | None = None,
-    in_step: bool = False,
+    leaving: Leaving = STAYING,
 ) -> Float[Tensor, "m n"]:
     """`a b + bias`, as `product`; the bias is dense and of the same dtype too."""
     code, sizes = _code(), sizes or _sizes_taken(a, b, out, bias)
     if code is None:
         return torch.addmm(bias, a, b, out=out)
-    code(a, b, bias, out, *sizes, torch.get_num_threads(), in_step)
+    code(a, b, bias, out, *sizes, torch.get_num_threads(), *leaving)
     return out
 
 

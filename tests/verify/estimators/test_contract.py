@@ -11,6 +11,7 @@ from vae_fn.gradients.estimators.importance import iwae_rule
 from vae_fn.verify.estimators.battery import estimator
 from vae_fn.verify.estimators.contract import misshapen
 from vae_fn.verify.estimators.settings import battery
+from vae_fn.verify.estimators.unbiased import unbiased
 
 
 def giving(change):
@@ -111,3 +112,14 @@ def test_a_bound_of_ones_own_is_judged_where_no_part_is_exact():
     assert estimator(right).passed
     wrong = right._replace(estimate=pathwise().estimate)
     assert {verdict.status for verdict in estimator(wrong).verdicts} > {"biased"}
+
+
+@pytest.mark.parametrize("check", [estimator, unbiased])
+@pytest.mark.parametrize(
+    "other", [pathwise, lambda problem, params, noise: None, "pathwise"], ids=["uncalled", "estimate", "name"]
+)
+def test_what_is_no_estimator_is_an_error_that_says_how_one_is_made(check, other, unchecked):
+    with pytest.raises(
+        TypeError, match=r"must be an Estimator, not .*: call what makes one, as in estimators.pathwise\(\)"
+    ):
+        check(other)

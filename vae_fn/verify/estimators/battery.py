@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_fn import random, tree
-from vae_fn.errors import lacks_memory
+from vae_fn.errors import check_kind, lacks_memory
 from vae_fn.gradients import Estimator, Problem
 from vae_fn.types import Params, Tree
 from vae_fn.verify.estimators.contract import misshapen
@@ -21,7 +21,7 @@ from vae_fn.verify.estimators.identities import (
 )
 from vae_fn.verify.estimators.mutations import mutations
 from vae_fn.verify.estimators.settings import Setting, admits, attempt, battery, estimated, refusals
-from vae_fn.verify.estimators.unbiased import integrated, of_means
+from vae_fn.verify.estimators.unbiased import MAKE_ONE, integrated, of_means
 from vae_fn.verify.mutations.fates import Fate, fates
 from vae_fn.verify.places import raised
 from vae_fn.verify.problems import AVERAGES
@@ -51,7 +51,11 @@ def estimator(subject: Estimator) -> Report:
         The report; what it refuses and what is out of reach is listed as not covered. Rejected is one that raises in
         every setting that the latents and the samples which it declares let in, or on every batch there: that is no
         refusal.
+
+    Raises:
+        TypeError: it is no `Estimator`.
     """
+    check_kind("subject", subject, Estimator, MAKE_ONE)
     return gather(subject.name, of_estimator(subject))
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_fn import random, tree
+from vae_fn.errors import check_kind
 from vae_fn.gradients import Estimator
 from vae_fn.gradients.oracles.moments import moments
 from vae_fn.types import Key, Tree
@@ -36,6 +37,9 @@ ESTIMATES = 3
 TOGETHER = 16
 """Draws that are averaged where a mean is sampled without a bound on its variance."""
 
+MAKE_ONE = "call what makes one, as in estimators.pathwise(), or make your own with gradients.from_coefficients(...)"
+"""What to do who gives something else for an estimator."""
+
 NOTHING = "nothing"
 """How an estimator begins to say that it is biased; the reason follows."""
 
@@ -55,7 +59,11 @@ def unbiased(estimator: Estimator, on: Known | Sequence[Setting] | None = None, 
     Returns:
         Verdicts for every setting; what the estimator refuses, and what it does not claim, is not covered. What is
         declared in other words is `inconclusive`.
+
+    Raises:
+        TypeError: it is no `Estimator`.
     """
+    check_kind("estimator", estimator, Estimator, MAKE_ONE)
     settings = (Setting(on, samples),) if isinstance(on, Known) else tuple(on or battery())
     return gather(estimator.name, of_means(estimator, settings))
 
