@@ -9,6 +9,7 @@ import torch
 
 from vae_fn.compiling import compile_epoch, compile_pure
 from vae_fn.compiling.again import Call, Watched
+from vae_fn.compiling.recording import Recordings
 
 
 def decaying(state, x):
@@ -112,7 +113,7 @@ def test_nothing_is_kept_from_a_call(fresh_compiler):
 
 
 def test_nothing_is_kept_where_every_step_goes_the_usual_way(entries, monkeypatch, fresh_compiler):
-    monkeypatch.setattr(Call, "again", lambda call, results: None)
+    monkeypatch.setattr(Call, "again", lambda call, results, count, recordings: None)
     run, x, state = compile_epoch(decaying, backend="eager"), torch.arange(3.0), torch.ones(3)
     run(state, 3, x)
     held = [weakref.ref(tensor) for tensor in (x, state)]
@@ -135,8 +136,9 @@ def test_a_thread_is_told_its_own_calls_alone(fresh_compiler):
 def test_a_result_that_the_graph_did_not_give_is_told():
     there, made = torch.ones(2), torch.zeros(2)
     call = Call(lambda x: [x + 1], (made,), [made])
-    assert call.again([there]) is None
-    assert [value.tolist() for value in call.again([made, made])()] == [[1, 1], [1, 1]]
+    assert call.again([there], 1, Recordings()) is None
+    for count in (0, 2):
+        assert [value.tolist() for value in call.again([made, made], count, Recordings())] == [count * [[1, 1]]] * 2
 
 
 def test_the_last_call_is_told_once(fresh_compiler):
@@ -183,8 +185,8 @@ class Named(torch.Tensor):
 def test_a_subclass_with_rules_of_its_own_goes_the_usual_way():
     made = torch.zeros(2)
     call = Call(lambda x: [x + 1], (made.as_subclass(Named),), [made])
-    assert call.again([made]) is None
-    assert Call(lambda x: [x + 1], (torch.nn.Parameter(made),), [made]).again([made]) is not None
+    assert call.again([made], 1, Recordings()) is None
+    assert Call(lambda x: [x + 1], (torch.nn.Parameter(made),), [made]).again([made], 1, Recordings()) is not None
 
 
 def test_an_unknown_backend_is_told_by_its_name():

@@ -2,7 +2,7 @@
 
 Between two steps of a donated state nothing changes but what lies in its tensors: what the first step's graph was
 given, the second's is given too. So the first step of a call goes the usual way, which asks whether the program still
-fits, and the others go to its graph.
+fits, and the others go to its graph, or to a recording of what that calls.
 """
 
 import threading
@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, fx
 from torch.overrides import has_torch_function
 
+from vae_fn.compiling.recording import ALONE, Graph, Recordings, record
+
 Backend: TypeAlias = str | Callable[..., Any]
 """As in `torch.compile`: a name, or a function of a graph and its inputs."""
-
-Graph: TypeAlias = Callable[..., Sequence[Any]]
-"""A compiled graph, from its inputs to its outputs."""
 
 
 class Call(NamedTuple):
@@ -27,8 +26,8 @@ class Call(NamedTuple):
     inputs: tuple[Any, ...]
     outputs: Sequence[Any]
 
-    def again(self, results: Sequence[Tensor]) -> Callable[[], list[Tensor]] | None:
-        """The call repeated on the same inputs, for those of its outputs that became `results`.
+    def again(self, results: Sequence[Tensor], count: int, recordings: Recordings) -> list[Tensor] | None:
+        """The call repeated on the same inputs: `(count, *shape)` of those of its outputs that became `results`.
 
         None where a result is no output of the graph, as one that was there before, and where an input is a subclass
         with rules of its own for torch's functions, which torch.compile switches off around the graph.
@@ -36,13 +35,30 @@ class Call(NamedTuple):
         numbers = {id(output): number for number, output in enumerate(self.outputs)}
         if has_torch_function(self.inputs) or not all(id(result) in numbers for result in results):
             return None
-        graph, inputs, chosen = self.graph, self.inputs, [numbers[id(result)] for result in results]
+        chosen, rows = [numbers[id(result)] for result in results], []
+        if count > 0 and self.graph not in recordings.of and ALONE.acquire(blocking=False):
+            try:
+                outputs, recordings.of[self.graph] = record(self.graph, self.inputs)
+            finally:
+                ALONE.release()
+            rows.append([outputs[number] for number in chosen])
+        recording = recordings.of.get(self.graph)
+        if recording is not None:
+            del recordings.of[self.graph]  # a step that calls its own program must not write over what this one reads
+            try:
+                return recording.repeat(self.inputs, chosen, count, done=len(rows))
+            finally:
+                recordings.of[self.graph] = recording
+        for _ in range(count - len(rows)):
+            outputs = self.graph(*self.inputs)
+            rows.append([outputs[number] for number in chosen])
+        return stacked(rows, results)
 
-        def repeat() -> list[Tensor]:
-            outputs = graph(*inputs)
-            return [outputs[number] for number in chosen]
 
-        return repeat
+def stacked(rows: Sequence[Sequence[Tensor]], like: Sequence[Tensor]) -> list[Tensor]:
+    """The columns of rows of tensors, such as those in `like`, of which there may be none."""
+    columns = zip(*rows, strict=True) if rows else ((leaf,) for leaf in like)
+    return [torch.stack(column)[: len(rows)] for column in columns]
 
 
 class Watched:
@@ -56,7 +72,7 @@ class Watched:
         self.backend = backend
         self.__name__ = str(getattr(backend, "__name__", backend))  # which torch's messages give
         self._compile = _compiler(backend)
-        self._last = threading.local()
+        self._here = threading.local()
 
     def __call__(self, graph: fx.GraphModule, inputs: list[Any], **settings: Any) -> Graph:
         """Compile a graph."""
@@ -64,14 +80,14 @@ class Watched:
 
         def noted(*inputs: Any) -> Sequence[Any]:
             outputs = compiled(*inputs)
-            self._last.call = Call(compiled, inputs, outputs)
+            self._here.call = Call(compiled, inputs, outputs)
             return outputs
 
         return noted
 
     def forget(self) -> Call | None:
         """Forget the last call in this thread, with its tensors, and tell it; None where there was none since."""
-        return self._last.__dict__.pop("call", None)
+        return self._here.__dict__.pop("call", None)
 
 
 def _compiler(backend: Backend) -> Callable[..., Any]:

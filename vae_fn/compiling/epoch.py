@@ -12,9 +12,10 @@ from torch.utils import _pytree as pytree
 
 from vae_fn import tree
 from vae_fn.compiling import replaying
-from vae_fn.compiling.again import Backend, Watched
+from vae_fn.compiling.again import Backend, Watched, stacked
 from vae_fn.compiling.gemm import Gemm, check_gemm
 from vae_fn.compiling.pure import check_function
+from vae_fn.compiling.recording import Recordings
 from vae_fn.compiling.step import compile_step
 from vae_fn.compiling.surroundings import Surroundings, check_apart
 from vae_fn.errors import check_count
@@ -133,17 +134,19 @@ def repeated(step: Step) -> Step:
 
 def _straight(step: Step, watched: Watched) -> Step:
     """`repeated` for a compiled step that writes over its state: the first step calls it, the others its graph."""
+    recordings = Recordings()
 
     def repeat(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         try:
             state, info = step(state, *inputs)
             told, call = tree.leaves(info), watched.forget()
-            again = call.again(told) if call else None
-            take = again or (lambda: tree.leaves(step(state, *inputs)[1]))
-            rows = [told, *(take() for _ in range(count - 1))]
+            others = call.again(told, count - 1, recordings) if call else None
+            if others is None:
+                others = stacked([tree.leaves(step(state, *inputs)[1]) for _ in range(count - 1)], told)
         finally:
             watched.forget()  # a call that failed, or a step that went the usual way, would keep its tensors
-        return state, tree.with_leaves(info, [torch.stack(leaves) for leaves in zip(*rows, strict=True)])
+        rows = [torch.cat((first[None], rest)) for first, rest in zip(told, others, strict=True)]
+        return state, tree.with_leaves(info, rows)
 
     return repeat
 
