@@ -2,18 +2,24 @@
 
 import pytest
 
-from vae_fn.compiling import again, recording
+from vae_fn.compiling import recorder
 
 
 @pytest.fixture
 def recorded(monkeypatch):
     """What came of every attempt to record: a recording, or None."""
-    made = []
+    made, record = [], recorder.record
 
     def noted(graph, inputs):
-        outputs, of = recording.record(graph, inputs)
-        made.append(of)
-        return outputs, of
+        outputs, recording = record(graph, inputs)
+        made.append(recording)
+        return outputs, recording
 
-    monkeypatch.setattr(again, "record", noted)
+    monkeypatch.setattr(recorder, "record", noted)
     return made
+
+
+@pytest.fixture
+def unrecorded(monkeypatch):
+    """A switch that turns recordings off."""
+    return lambda: monkeypatch.setattr(recorder, "record", lambda graph, inputs: (graph(*inputs), None))

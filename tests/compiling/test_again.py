@@ -9,7 +9,7 @@ import torch
 
 from vae_fn.compiling import compile_epoch, compile_pure
 from vae_fn.compiling.again import Call, Watched
-from vae_fn.compiling.recording import Recordings
+from vae_fn.compiling.recorder import Recordings
 
 
 def decaying(state, x):

@@ -1,6 +1,8 @@
 """Generated code found, and its calls led through another function."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import FunctionType, MethodType, SimpleNamespace
 
 import pytest
@@ -55,6 +57,14 @@ def test_other_backends_have_none(backend, fresh_compiler):
     assert generated.find(watched.forget().graph) is None
 
 
+def test_a_torch_without_such_an_object_has_none(monkeypatch, fresh_compiler):
+    watched = again.Watched("inductor")
+    compile_pure(lambda x: 3 * x, backend=watched)(torch.ones(2))
+    graph = watched.forget().graph
+    monkeypatch.setitem(sys.modules, "torch._inductor.output_code", SimpleNamespace())
+    assert generated.find(graph) is None
+
+
 def test_of_two_codes_none_is_the_one(fresh_compiler):
     graphs = []
     for function in (torch.sin, torch.cos):
@@ -65,13 +75,13 @@ def test_of_two_codes_none_is_the_one(fresh_compiler):
     assert generated.find(lambda: graphs) is None
 
 
-def test_kernels_and_externs_are_led_through(fresh_compiler):
+def test_kernels_and_externs_are_intercepted(fresh_compiler):
     externs, kernel = SimpleNamespace(twice=lambda x, out: out.copy_(2 * x)), kernel_of_inductor()
     text = "cpp_fused(args[0], args[1]); extern_kernels.twice(args[1], out=args[0]); return torch.ops"
     call = code(text, cpp_fused=kernel, extern_kernels=externs, torch=torch)
     calls, make = made()
     x, y = torch.zeros(3), torch.zeros(3)
-    generated.led_through(make, call)([x, y])
+    generated.intercepted(make, call)([x, y])
     assert [function for function, _, _ in calls] == [kernel, externs.twice]
     assert x.tolist() == [2, 2, 2]
     call([x, y])
@@ -80,27 +90,42 @@ def test_kernels_and_externs_are_led_through(fresh_compiler):
 
 def test_a_method_stays_one():
     call = MethodType(FunctionType(code("return args").__code__, {}), object())
-    led = generated.led_through(made()[1], code("return args"))
+    led = generated.intercepted(made()[1], code("return args"))
     assert led([1]) == [1]
-    assert isinstance(generated.led_through(made()[1], call), MethodType)
+    assert isinstance(generated.intercepted(made()[1], call), MethodType)
 
 
 @pytest.mark.parametrize(
-    "text", ["return body([])", "return len(args)", "return nowhere", "return sync()", "return cpp_fused(args)"]
+    "text",
+    [
+        "return body([])",
+        "return len(args)",
+        "return nowhere",
+        "return sync()",
+        "return cpp_fused(args)",
+        "return args[0].partitions[0](args)",
+        "return (lambda: body)()(args)",
+    ],
 )
 def test_what_is_not_known_is_left_alone(text):
     names = {"body": lambda args: args, "sync": torch.get_num_threads, "cpp_fused": lambda args: args}
-    assert generated.led_through(made()[1], code(text, **names)) is None
+    assert generated.intercepted(made()[1], code(text, **names)) is None
+
+
+def test_what_is_no_plain_function_is_left_alone():
+    inside = 1
+    for call in (len, partial(code("return args")), lambda args: inside):
+        assert generated.intercepted(made()[1], call) is None
 
 
 def test_a_constant_of_the_graph_is_no_call():
-    assert generated.led_through(made()[1], code("return constant0", constant0=torch.ones(2)))([]).tolist() == [1, 1]
+    assert generated.intercepted(made()[1], code("return constant0", constant0=torch.ones(2)))([]).tolist() == [1, 1]
 
 
 def test_another_thread_calls_what_it_always_did():
     compiled = SimpleNamespace(current_callable=lambda args: "own")
     own = compiled.current_callable
-    with ThreadPoolExecutor(1) as pool, generated.in_place(compiled, lambda args: "led") as times:
+    with ThreadPoolExecutor(1) as pool, generated.exchanged(compiled, lambda args: "led") as times:
         assert compiled.current_callable([]) == "led"
         assert pool.submit(compiled.current_callable, []).result() == "own"
         assert len(times) == 1
@@ -109,6 +134,6 @@ def test_another_thread_calls_what_it_always_did():
 
 def test_the_code_is_back_after_a_failure():
     compiled = SimpleNamespace(current_callable=lambda args: "own")
-    with pytest.raises(RuntimeError, match="out"), generated.in_place(compiled, lambda args: "led"):
+    with pytest.raises(RuntimeError, match="out"), generated.exchanged(compiled, lambda args: "led"):
         raise RuntimeError("out")
     assert compiled.current_callable([]) == "own"

@@ -8,11 +8,12 @@ from threading import Barrier
 import pytest
 import torch
 from torch._higher_order_ops.while_loop import while_loop
+from torch._inductor import compile as compile_by_inductor
 
 from tests.compiling.recordings import check_as_single_steps, check_equal, given, layered, one_recording, refused
 from tests.training.problems import algorithm, images, streams
 from vae_fn import data, gradients, tree
-from vae_fn.compiling import again, compile_epoch, recording
+from vae_fn.compiling import compile_epoch, recorder
 from vae_fn.gradients import estimators
 from vae_fn.training.batches import Batches
 from vae_fn.training.stretches import Member, compiled_stretches
@@ -32,7 +33,7 @@ def test_the_numbers_are_those_of_the_graph(recorded, fresh_compiler):
     ],
     ids=["pathwise", "dreg"],
 )
-def test_a_training_keeps_its_bits(settings, gemm, recorded, monkeypatch, fresh_compiler):
+def test_a_training_keeps_its_bits(settings, gemm, recorded, unrecorded, fresh_compiler):
     built, batches = algorithm(**settings), Batches(images(20), streams().order, 6)
 
     def trained():
@@ -44,7 +45,7 @@ def test_a_training_keeps_its_bits(settings, gemm, recorded, monkeypatch, fresh_
 
     found = trained()
     assert one_recording(recorded)
-    monkeypatch.setattr(again, "record", lambda graph, inputs: (graph(*inputs), None))
+    unrecorded()
     check_equal(found, trained())
 
 
@@ -58,13 +59,13 @@ def test_what_torch_returns_in_new_memory_comes_to_the_same_place(recorded, fres
 
 
 def test_new_memory_of_some_size_is_not_copied_around(recorded, monkeypatch, fresh_compiler):
-    monkeypatch.setattr(recording, "COPIED", 7 * 12 - 1)
+    monkeypatch.setattr(recorder, "COPIED", 7 * 12 - 1)
     check_as_single_steps(lambda s, x: (s + torch.sort(s * x)[0], s.sum()), torch.linspace(1, 0, 7), torch.ones(7))
     assert refused(recorded)
 
 
 def test_much_memory_is_not_kept(recorded, monkeypatch, fresh_compiler):
-    monkeypatch.setattr(recording, "ROOM", 100)
+    monkeypatch.setattr(recorder, "ROOM", 100)
     check_as_single_steps(layered, *given())
     assert refused(recorded)
 
@@ -92,10 +93,10 @@ def test_a_branch_is_not_recorded(recorded, fresh_compiler):
 def test_a_number_that_is_read_out_of_a_tensor_ends_the_recording():
     x = torch.ones(2)
     for read, known in ((lambda: x.sum().item(), False), (lambda: x.sum(), True)):
-        recorder = recording._Recorder([x])
-        with recorder:
+        mode = recorder._Recorder([x])
+        with mode:
             read()
-        assert (recorder.recording([x]) is not None) == known
+        assert (mode.recording([x]) is not None) == known
 
 
 def test_a_report_that_lies_in_another_order_is_not_recorded(recorded, fresh_compiler):
@@ -141,9 +142,52 @@ def test_a_recording_keeps_nothing_that_it_was_given(recorded, fresh_compiler):
 
 
 @pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex")
-def test_an_input_that_is_read_conjugated_is_not_taken_as_it_lies(fresh_compiler):
+def test_an_input_that_is_read_conjugated_is_not_taken_as_it_lies(recorded, fresh_compiler):
     s, w = torch.complex(*torch.linspace(0, 1, 36).view(2, 2, 3, 3))
     check_as_single_steps(lambda s, w: (s * 0.5 + w.conj(), (s @ s.mH).real), s, w)
+    assert refused(recorded)
+
+
+def test_two_closed_over_views_of_one_memory_are_not_told_apart(recorded, fresh_compiler):
+    whole = torch.linspace(0, 1, 6).view(2, 3)
+    part = whole[0]
+    check_as_single_steps(lambda state, x: (state + whole.sum(0) * part + x, state * 2), *torch.ones(2, 3))
+    assert refused(recorded)
+
+
+def test_a_recording_made_in_inference_mode_would_be_of_no_use_outside(recorded, fresh_compiler):
+    run, (state, x) = compile_epoch(layered, donate=False, gemm="torch"), given()
+    expected = run(state, 3, x)
+    torch.compiler.reset()
+    recorded.clear()
+    run = compile_epoch(layered, donate=False, gemm="torch")
+    with torch.inference_mode():
+        check_equal(run(state, 3, x), expected)
+    assert not recorded
+    for _ in range(2):
+        check_equal(run(state, 3, x), expected)
+    with torch.inference_mode():
+        check_equal(run(state, 3, x), expected)
+    assert one_recording(recorded)
+
+
+def test_what_a_backend_adds_to_inductor_is_done_at_every_step(recorded, fresh_compiler):
+    """So a backend of one's own is not recorded: what it does besides is not seen."""
+    calls = []
+
+    def backend(graph, inputs):
+        compiled = compile_by_inductor(graph, inputs)
+
+        def counted(*inputs):
+            calls.append(1)
+            return compiled(*inputs)
+
+        return counted
+
+    state, x = given()
+    compile_epoch(layered, backend=backend)(state, 5, x)
+    assert len(calls) == 5
+    assert not recorded
 
 
 @pytest.mark.parametrize("end", ["reset", "dropped"])

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, fx
 from torch.overrides import has_torch_function
 
-from vae_fn.compiling.recording import ALONE, Graph, Recordings, record
+from vae_fn.compiling.recorder import Recordings
+from vae_fn.compiling.recording import Graph
 
 Backend: TypeAlias = str | Callable[..., Any]
 """As in `torch.compile`: a name, or a function of a graph and its inputs."""
@@ -26,29 +27,30 @@ class Call(NamedTuple):
     inputs: tuple[Any, ...]
     outputs: Sequence[Any]
 
-    def again(self, results: Sequence[Tensor], count: int, recordings: Recordings) -> list[Tensor] | None:
+    def again(self, results: Sequence[Tensor], count: int, recordings: Recordings | None) -> list[Tensor] | None:
         """The call repeated on the same inputs: `(count, *shape)` of those of its outputs that became `results`.
 
         None where a result is no output of the graph, as one that was there before, and where an input is a subclass
         with rules of its own for torch's functions, which torch.compile switches off around the graph.
+
+        Args:
+            results: outputs, as the call gave them.
+            count: of the steps that are left.
+            recordings: where the graph may be recorded, or None.
+
+        Raises:
+            RuntimeError: an operator of a recorded step changes the form of what it returns.
         """
         numbers = {id(output): number for number, output in enumerate(self.outputs)}
         if has_torch_function(self.inputs) or not all(id(result) in numbers for result in results):
             return None
         chosen, rows = [numbers[id(result)] for result in results], []
-        if count > 0 and self.graph not in recordings.of and ALONE.acquire(blocking=False):
-            try:
-                outputs, recordings.of[self.graph] = record(self.graph, self.inputs)
-            finally:
-                ALONE.release()
-            rows.append([outputs[number] for number in chosen])
-        recording = recordings.of.get(self.graph)
-        if recording is not None:
-            del recordings.of[self.graph]  # a step that calls its own program must not write over what this one reads
-            try:
-                return recording.repeat(self.inputs, chosen, count, done=len(rows))
-            finally:
-                recordings.of[self.graph] = recording
+        if count > 0 and recordings is not None:
+            outputs = recordings.record(self.graph, self.inputs)
+            rows += [] if outputs is None else [[outputs[number] for number in chosen]]
+            replayed = recordings.replay(self.graph, self.inputs, chosen, count, done=len(rows))
+            if replayed is not None:
+                return replayed
         for _ in range(count - len(rows)):
             outputs = self.graph(*self.inputs)
             rows.append([outputs[number] for number in chosen])

@@ -15,7 +15,7 @@ from vae_fn.compiling import replaying
 from vae_fn.compiling.again import Backend, Watched, stacked
 from vae_fn.compiling.gemm import Gemm, check_gemm
 from vae_fn.compiling.pure import check_function
-from vae_fn.compiling.recording import Recordings
+from vae_fn.compiling.recorder import Recordings
 from vae_fn.compiling.step import compile_step
 from vae_fn.compiling.surroundings import Surroundings, check_apart
 from vae_fn.errors import check_count
@@ -45,8 +45,8 @@ def compile_epoch(
     looked at once a call. `torch.compile` by itself asks at every step whether all that the step reaches is still as it
     was, which takes a twelfth of a small step's time (benchmarks/NOTES.md). So what the step closes over must stay:
     tensors there are read at every step, everything else when it is compiled.
-    And the first step of a call alone goes through `torch.compile`; the others go to its graph (`again`), so that what
-    a step does besides, which is then not pure, is done once a call.
+    And the first step of a call alone goes through `torch.compile`; the others go to its graph, or to a recording of
+    what that calls (`again`), so that what a step does besides, which is then not pure, is done once a call.
 
     Args:
         step: a pure step `(state, *inputs) -> (state, info)`, as for a donating `compile_step`: the new state must have
@@ -62,7 +62,8 @@ def compile_epoch(
         A function of a state, the number of steps and the inputs. Every leaf of `infos` has the steps in front. It
         raises a `ValueError` if the number is not positive, two tensors share memory or one does with what the step
         closes over, an argument is neither a tensor nor a plain value or function, or too many forms of them were
-        compiled; and a `CaptureError` if the step cannot be captured.
+        compiled; a `CaptureError` if the step cannot be captured; and a `RuntimeError` if an operator that it calls
+        returns tensors of another form from one step to the next.
 
     Raises:
         TypeError: what is to be compiled is no function.
@@ -133,8 +134,8 @@ def repeated(step: Step) -> Step:
 
 
 def _straight(step: Step, watched: Watched) -> Step:
-    """`repeated` for a compiled step that writes over its state: the first step calls it, the others its graph."""
-    recordings = Recordings()
+    """`repeated` for a compiled step that writes over its state: the first step calls it, the others what it called."""
+    recordings = Recordings() if watched.backend == "inductor" else None
 
     def repeat(state: Tree, count: int, *inputs: Any) -> tuple[Tree, Tree]:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import get_ident
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -14,17 +14,20 @@ from torch import Tensor
 Made: TypeAlias = Callable[..., Any]
 """A function `(function, *args, **kwargs)` that makes this call."""
 
-QUIET = {"torch", "aten", "empty_strided_cpu", "reinterpret_tensor"}
+KNOWN = {"torch", "aten", "empty_strided_cpu", "reinterpret_tensor"}
 """What generated code names besides kernels and assertions: torch's operators, and what touches no number."""
 
 
 def find(graph: Callable[..., Any]) -> Any:
     """Inductor's object that calls the generated code, behind all that torch wraps around it; None if it is not alone.
 
-    Torch has no name for the way there, which differs between a graph that was compiled and one from a cache.
+    Torch has no name for the way there, which differs between a graph that was compiled and one from a cache. Nor is
+    the object public: where torch lacks it, nothing is found.
     """
-    from torch._inductor.output_code import CompiledFxGraph
-
+    try:
+        from torch._inductor.output_code import CompiledFxGraph
+    except ImportError:
+        return None
     found, seen, ahead = [], {id(graph)}, [graph]
     while ahead:
         value = ahead.pop()
@@ -35,20 +38,24 @@ def find(graph: Callable[..., Any]) -> Any:
             others = [other for other in gc.get_referents(value) if other is not module and id(other) not in seen]
             seen.update(map(id, others))
             ahead.extend(others)
-    return found[0] if len(found) == 1 else None
+    return found[0] if len(found) == 1 and hasattr(found[0], "current_callable") else None
 
 
-def led_through(make: Made, call: Callable[..., Any]) -> Callable[..., Any] | None:
+def intercepted(make: Made, call: Callable[..., Any]) -> Callable[..., Any] | None:
     """Generated code whose kernels and functions beside torch's operators are called by `make`.
 
-    None where it names something that is not known here, such as the code of a loop.
+    None where it is no plain function or names something that is not known here, such as the code of a loop.
     """
     function: Any = getattr(call, "__func__", call)
+    if not isinstance(function, FunctionType) or function.__closure__ or "partitions" in function.__code__.co_names:
+        return None
     names = {step.argval for step in dis.get_instructions(function) if step.opname == "LOAD_GLOBAL"}
+    if any(isinstance(constant, CodeType) for constant in function.__code__.co_consts):
+        return None
     space = dict(function.__globals__)
     for name in names:
         value = space.get(name)
-        if name in QUIET or name.startswith("assert_") or isinstance(value, Tensor):
+        if name in KNOWN or name.startswith("assert_") or isinstance(value, Tensor):
             continue
         if name == "extern_kernels":
             space[name] = _Externs(value, make)
@@ -61,7 +68,7 @@ def led_through(make: Made, call: Callable[..., Any]) -> Callable[..., Any] | No
 
 
 @contextmanager
-def in_place(code: Any, call: Callable[..., Any]) -> Iterator[list[None]]:
+def exchanged(code: Any, call: Callable[..., Any]) -> Iterator[list[None]]:
     """Let this thread call another function for the generated code; the list has an entry for every time."""
     own, thread, times = code.current_callable, get_ident(), list[None]()
 
