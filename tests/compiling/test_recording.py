@@ -90,9 +90,9 @@ def test_a_branch_is_not_recorded(recorded, fresh_compiler):
     assert refused(recorded)
 
 
-def test_a_number_that_is_read_out_of_a_tensor_ends_the_recording():
+def test_a_number_or_a_size_that_is_read_out_of_a_tensor_ends_the_recording():
     x = torch.ones(2)
-    for read, known in ((lambda: x.sum().item(), False), (lambda: x.sum(), True)):
+    for read, known in ((lambda: x.sum().item(), False), (lambda: x.nonzero(), False), (lambda: x.sum(), True)):
         mode = recorder._Recorder([x])
         with mode:
             read()
