@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -15,16 +16,16 @@ from vae_fn.compiling import ahead, compile_pure
 
 @pytest.fixture
 def cold(monkeypatch):
-    """As in a new process without an accelerator, where trying out instructions does nothing; the headers asked for."""
+    """As in a new process without an accelerator; the headers asked for."""
     asked = []
     codecache = importlib.import_module("torch._inductor.codecache")
     monkeypatch.setattr(codecache.CppPythonBindingsCodeCache, "load_pybinding", lambda *args: asked.append(args))
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
-    monkeypatch.setattr(ahead, "_probes", lambda vectors: [])
-    monkeypatch.setattr(ahead, "PATIENCE", 0.5)
     ahead.begin.cache_clear()
+    ahead.trusted.cache_clear()
     yield asked
     ahead.begin.cache_clear()
+    ahead.trusted.cache_clear()
 
 
 @pytest.fixture
@@ -32,23 +33,7 @@ def vectors():
     return importlib.import_module("torch._inductor.cpu_vec_isa")
 
 
-@pytest.fixture
-def choice(vectors, monkeypatch):
-    """Whether Inductor has chosen its instructions, which a test may say."""
-
-    class Choice:
-        currsize = 0
-
-        def cache_info(self):
-            return self
-
-    made = Choice()
-    monkeypatch.setattr(vectors, "valid_vec_isa_list", made)
-    return made
-
-
-def test_it_is_begun_by_the_first_program_for_inductor(cold, choice):
-    choice.currsize = 1
+def test_it_is_begun_by_the_first_program_for_inductor(cold):
     compile_pure(torch.sin, backend="eager")
     assert cold == []
     for _ in range(3):
@@ -57,10 +42,19 @@ def test_it_is_begun_by_the_first_program_for_inductor(cold, choice):
     assert cold == [(["float*"], ahead.KERNEL)]
 
 
-def test_headers_wait_until_inductor_has_chosen(cold, choice):
+def test_headers_are_those_for_what_inductor_has_chosen(cold, vectors, monkeypatch):
+    """A choice in another thread, while Inductor makes its own, could leave it other flags."""
+    order = []
+    monkeypatch.setattr(vectors, "valid_vec_isa_list", lambda: order.append((threading.current_thread(), trusts())))
+    monkeypatch.setattr(ahead, "_compile", lambda codecache: order.append(threading.current_thread()))
     thread = ahead.begin()
     thread.join()
-    assert cold == []
+    assert order == [(threading.current_thread(), True), thread]
+    assert not trusts()
+
+
+def trusts():
+    return importlib.import_module("torch._inductor.config").cpp.vec_isa_ok
 
 
 @pytest.mark.parametrize("lacking", ["a module", "an accelerator's absence", "x86"])
@@ -76,36 +70,44 @@ def test_where_it_makes_no_sense_nothing_is_done(lacking, cold, monkeypatch):
     assert cold == []
 
 
-def test_a_fault_breaks_nothing(cold, choice, monkeypatch, caplog):
+@pytest.mark.parametrize("where", ["the choice", "the headers"])
+def test_a_fault_breaks_nothing(where, cold, vectors, monkeypatch, caplog):
     def fail(*args):
         raise OSError("no compiler")
 
-    choice.currsize = 1
     codecache = importlib.import_module("torch._inductor.codecache")
-    monkeypatch.setattr(codecache.CppPythonBindingsCodeCache, "load_pybinding", fail)
+    place = {"the choice": (vectors, "valid_vec_isa_list")}.get(
+        where, (codecache.CppPythonBindingsCodeCache, "load_pybinding")
+    )
+    monkeypatch.setattr(*place, fail)
     with caplog.at_level(logging.DEBUG, ahead.__name__):
-        ahead.begin().join()
+        if thread := ahead.begin():
+            thread.join()
+    assert (thread is None) == (where == "the choice")
     assert "nothing was compiled ahead" in caplog.text
     assert "no compiler" in caplog.text
 
 
-def test_what_is_tried_out_shares_nothing_with_inductor(vectors):
-    """The objects of Inductor are remembered by class and text, and hold flags that a trial changes."""
-    for probe in ahead._probes(vectors):
-        (own,) = [isa for isa in vectors.supported_vec_isa_list if str(isa) == str(probe)]
-        before = own._arch_flags
-        assert (probe._arch_flags, probe != own) == (before, True)
-        probe._arch_flags += " -mtried"
-        assert own._arch_flags == before
+@pytest.mark.parametrize(
+    ("machine", "said", "expected"),
+    [("x86_64", None, {"cpp.vec_isa_ok": True}), ("x86_64", False, {}), ("aarch64", None, {})],
+)
+def test_the_compiler_is_trusted_unless_the_environment_says_otherwise(machine, said, expected, cold, monkeypatch):
+    config = importlib.import_module("torch._inductor.config")
+    monkeypatch.setattr(ahead.platform, "machine", lambda: machine)
+    with config.patch({"cpp.vec_isa_ok": said}):
+        assert ahead.trusted() == expected
 
 
 PROGRAM = """
 import torch
 from vae_fn.compiling import ahead, compile_pure
-if {without}:
+way = {way!r}
+if way == "without":
     ahead.begin = lambda: None
-compile_pure(lambda x: torch.sin(x) + 1)(torch.ones(64))
-if thread := ahead.begin():
+compile_by = torch.compile if way == "torch" else compile_pure
+compile_by(lambda x: torch.sin(x) + 1)(torch.ones(64))
+if way == "with" and (thread := ahead.begin()):
     thread.join()
 """
 
@@ -115,13 +117,17 @@ if thread := ahead.begin():
     torch.accelerator.is_available() or platform.machine() != "x86_64", reason="nothing is compiled ahead here"
 )
 def test_the_kernels_are_those_without_it(tmp_path):
-    """The names of kernels hold their code and the compiler's flags; nothing else was compiled but the one kernel."""
+    """The names of kernels hold their code and the compiler's flags; nothing else was compiled but the one kernel.
+
+    By itself torch compiles, besides, what tries out the instructions: all kernels made here are among its own.
+    """
     made = {}
-    for without in (True, False):
-        cache = tmp_path / str(without)
+    for way in ("torch", "without", "with"):
+        cache = tmp_path / way
         variables = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
-        program = [sys.executable, "-c", PROGRAM.format(without=without)]
+        program = [sys.executable, "-c", PROGRAM.format(way=way)]
         subprocess.run(program, env=variables, check=True, timeout=300)
-        made[without] = {file.name for file in cache.rglob("*.cpp")}
-    assert made[True] < made[False]
-    assert len(made[False] - made[True]) == 1
+        made[way] = {file.name for file in cache.rglob("*.cpp")}
+    assert made["without"] < made["with"]
+    assert len(made["with"] - made["without"]) == 1
+    assert made["without"] < made["torch"]

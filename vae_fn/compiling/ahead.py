@@ -17,64 +17,54 @@ extern "C" void kernel(float* x) { at::vec::Vectorized<float>::loadu(x).store(x)
 """
 """The least that needs the headers of all kernels."""
 
-PATIENCE = 120.0
-"""Seconds to wait until Inductor has chosen the instructions of its kernels."""
-
-NEEDED = ("torch._inductor.codecache", "torch._inductor.cpp_builder", "torch.utils._filelock")
+NEEDED = ("torch._inductor.config", "torch._inductor.codecache", "torch._inductor.cpu_vec_isa", "torch.utils._filelock")
 
 
 @cache
 def begin() -> threading.Thread | None:
     """Begin in the background, once a process, what the first kernel would wait for; None where there is no need.
 
-    Inductor builds a library for each set of vector instructions, to see which of them the compiler knows, and compiles
-    the headers. Both are kept on the disk, where Inductor finds them; in this process nothing changes, and Inductor
-    makes its choice by itself. On an accelerator, and where torch lacks what this needs, nothing is done.
+    That is to compile the headers of all kernels. For which instructions, Inductor chooses here and now; the library
+    stays on the disk, where it looks for it. On an accelerator, where torch lacks what this needs, and without a
+    compiler, nothing is done.
     """
-    if torch.accelerator.is_available() or platform.machine() not in ("x86_64", "AMD64"):
+    if torch.accelerator.is_available() or not _x86():
         return None
     try:  # here, as two threads that import the same modules at once may see halves of them
-        codecache, *_ = map(importlib.import_module, NEEDED)
-        vectors = importlib.import_module("torch._inductor.cpu_vec_isa")
-        probes = _probes(vectors)
-    except (ImportError, AttributeError):
-        return None
-    stopped = threading.Event()
+        config, codecache, vectors, _ = map(importlib.import_module, NEEDED)
+        with config.patch(trusted()):
+            vectors.valid_vec_isa_list()  # not by two threads at once, as it changes flags while it looks
+    except Exception as fault:  # whoever needs it will try again, and tell
+        return _nothing(fault)
     context = contextvars.copy_context()  # which holds the options of Inductor that are set here
-    work = (_compile, codecache, vectors, probes, stopped)
-    thread = threading.Thread(target=context.run, args=work, name="headers", daemon=True)
-
-    def end() -> None:
-        """Leave no compiler behind that writes into a file which the next process takes for whole."""
-        stopped.set()
-        thread.join()
-
-    atexit.register(end)
+    thread = threading.Thread(target=context.run, args=(_compile, codecache), name="headers", daemon=True)
+    atexit.register(thread.join)  # leave no compiler behind that writes a file which the next process takes for whole
     thread.start()
     return thread
 
 
-def _probes(vectors: Any) -> list[Any]:
-    """The sets of vector instructions of this processor, as objects that share no state with those of Inductor.
+@cache
+def trusted() -> dict[str, Any]:
+    """The option by which Inductor takes a processor's vector instructions to be known to the compiler.
 
-    Inductor's change while they are tried out, and what they find is remembered by their class.
+    Else it would compile torch's headers once for each set of them, to see that. But a compiler of C++20, which these
+    headers need, knows all of them. What the environment variable says goes before.
     """
-    there = vectors.x86_isa_checker()
-    kinds = [type(isa) for isa in vectors.supported_vec_isa_list if all(flag in there for flag in str(isa).split())]
-    return [type(kind.__name__, (kind,), {})() for kind in kinds]
+    from torch._inductor import config
+
+    return {"cpp.vec_isa_ok": True} if _x86() and config.cpp.vec_isa_ok is None else {}
 
 
-def _compile(codecache: Any, vectors: Any, probes: list[Any], stopped: threading.Event) -> None:
+def _x86() -> bool:
+    return platform.machine() in ("x86_64", "AMD64")
+
+
+def _compile(codecache: Any) -> None:
     try:
-        for probe in probes:
-            if stopped.is_set():
-                return
-            bool(probe)
-        for _ in range(int(PATIENCE / 0.05)):
-            if stopped.wait(0.05):
-                return
-            if vectors.valid_vec_isa_list.cache_info().currsize:
-                codecache.CppPythonBindingsCodeCache.load_pybinding(["float*"], KERNEL)
-                return
-    except Exception as fault:  # whoever needs it will try again, and tell
-        logging.getLogger(__name__).debug("nothing was compiled ahead", exc_info=fault)
+        codecache.CppPythonBindingsCodeCache.load_pybinding(["float*"], KERNEL)
+    except Exception as fault:
+        _nothing(fault)
+
+
+def _nothing(fault: Exception) -> None:
+    logging.getLogger(__name__).debug("nothing was compiled ahead", exc_info=fault)

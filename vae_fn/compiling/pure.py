@@ -8,6 +8,7 @@ import torch
 
 from vae_fn.compiling import ahead
 from vae_fn.compiling.again import Backend, Watched
+from vae_fn.compiling.garbage import rest_while_compiling
 from vae_fn.compiling.gemm import Gemm, check_gemm, gemm_options
 from vae_fn.compiling.memory import keep_freed
 from vae_fn.errors import described
@@ -44,8 +45,9 @@ def compile_pure(
     own = {}
     if inductor:
         keep_freed()
+        rest_while_compiling()
         ahead.begin()
-        own = {**_loops_are_kept(), **gemm_options(gemm)}
+        own = {**_loops_are_kept(), **ahead.trusted(), **gemm_options(gemm)}
     merged = {**own, **(options or {})}  # a copy of its own, as torch takes out what it reads
     return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=merged or None)
 
