@@ -41,6 +41,13 @@ def test_a_graph_break_is_refused_in_one_line():
         first("breaking")
 
 
+def test_what_a_step_raises_while_it_is_traced_is_told():
+    with pytest.raises(
+        UserError, match=r"while it was traced it raised RuntimeError\('not under a compiler'\). Mend that"
+    ):
+        first("refusing")
+
+
 def test_a_step_that_is_no_graph_of_a_device_is_refused_in_one_line(monkeypatch):
     def advance(state, count):
         raise CaptureError("the step is no CUDA graph (it waits)", "leave cuda_graph out, or mend that")

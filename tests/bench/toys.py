@@ -65,6 +65,17 @@ def breaking(settings):
     return own(lambda state, x: (state + x if x.sum() > 0 else state, x), torch.ones(2), torch.ones(2))
 
 
+def refusing(settings):
+    """A step that will not be compiled."""
+
+    def step(state, x):
+        if torch.compiler.is_compiling():
+            raise RuntimeError("not under a compiler")
+        return state + x, x
+
+    return own(step, torch.ones(2), torch.ones(2))
+
+
 def answer(request, say):
     say("working")
     return {"twice": 2 * request["number"], "variable": os.environ.get("A_VARIABLE")}

@@ -1,6 +1,8 @@
 """Compiled steps: the same numbers as eager ones, one graph each, compiled once."""
 
 import functools
+import re
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -107,8 +109,40 @@ def test_a_donated_state_keeps_dtypes_and_shapes(fresh_compiler):
         return state.sum(), state
 
     for step, state in ((widens, torch.tensor(1.0)), (shrinks, torch.ones(3))):
-        with pytest.raises(Exception, match="keep both, or compile with donate=False"):
+        with pytest.raises(ValueError, match=r"^the step makes .* keep both, or compile with donate=False"):
             compile_step(step, backend="eager")(state)
+
+
+class Pair(NamedTuple):
+    """A state that looks like a pair of state and info."""
+
+    w: torch.Tensor
+    v: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("step", "state", "fault", "expected"),
+    [
+        (lambda state: state + 1, torch.zeros(2), TypeError, "a step returns a pair (state, info), and this one some"),
+        (lambda state: {"w": state["w"]}, {"w": torch.zeros(2)}, TypeError, "a step returns a pair (state, info)"),
+        (
+            lambda state: state,
+            Pair(torch.zeros(2), torch.ones(2)),
+            ValueError,
+            "new state is a tensor, and its old one a",
+        ),
+        (
+            lambda state: ((state, state), ()),
+            torch.zeros(2),
+            ValueError,
+            "new state is a tree, and its old one a tensor",
+        ),
+    ],
+)
+def test_a_step_returns_its_state_and_what_it_reports(step, state, fault, expected, fresh_compiler):
+    for run in (compile_step(step, backend="eager"), lambda state: compile_epoch(step, backend="eager")(state, 3)):
+        with pytest.raises(fault, match=re.escape(expected)):
+            run(state)
 
 
 def averaging(state):
@@ -132,7 +166,7 @@ def test_a_donated_state_keeps_its_parts(change, fresh_compiler):
     state = {"w": torch.zeros(2), "average": average}
     expected = f"the step {change}: keep the parts of the state, or compile with donate=False"
     for run in (compile_step(step, backend="eager"), lambda state: compile_epoch(step, backend="eager")(state, 3)):
-        with pytest.raises(Exception, match=expected):
+        with pytest.raises(ValueError, match=f"^{expected}"):
             run(state)
 
 

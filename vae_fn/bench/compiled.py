@@ -82,7 +82,9 @@ def whole(row: str) -> Iterator[None]:
     try:
         yield
     except TorchDynamoException as fault:
-        reason = next(filter(None, (line.strip() for line in str(fault).splitlines())), type(fault).__name__)
+        lines = [line.strip() for line in str(fault).splitlines() if line.strip()] or [type(fault).__name__]
+        raised = re.search(r"raised exception (.+)", str(fault))
+        reason = f"while it was traced it raised {raised[1]}" if raised else lines[0]
         raise UserError(
             f"row {row!r}: the step cannot be compiled whole: {reason.rstrip('.')}. Mend that, or time --rows eager "
             "alone"

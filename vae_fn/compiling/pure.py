@@ -1,11 +1,14 @@
 """`torch.compile` as it is used here: whole graphs of static shapes, or an error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
 
+from vae_fn import tree
 from vae_fn.compiling import ahead
 from vae_fn.compiling.again import Backend, Watched
 from vae_fn.compiling.garbage import rest_while_compiling
@@ -29,10 +32,15 @@ def compile_pure(
         backend: as in `torch.compile`; a function of a graph and its inputs sees every graph that is made.
         options: of Inductor, for this function alone, such as passes over its graph; they win over those of `gemm`.
 
+    Returns:
+        The compiled function. What the function itself raises while it is traced, it raises.
+
     Raises:
         TypeError: what is to be compiled is no function.
         ValueError: `gemm` is unknown, or asked of a backend that is not Inductor.
     """
+    from torch._dynamo.exc import Unsupported  # slow to import, and here it is needed anyway
+
     check_function(fn)
     inductor = (backend.backend if isinstance(backend, Watched) else backend) == "inductor"
     check_gemm(gemm, inductor)
@@ -49,7 +57,15 @@ def compile_pure(
         ahead.begin()
         own = {**_loops_are_kept(), **ahead.trusted(), **gemm_options(gemm)}
     merged = {**own, **(options or {})}  # a copy of its own, as torch takes out what it reads
-    return torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=merged or None)
+    compiled = torch.compile(isolated, fullgraph=True, dynamic=False, backend=backend, options=merged or None)
+
+    def run(*args: Any) -> Any:
+        try:
+            return compiled(*args)
+        except Unsupported as fault:
+            raise _raised(fn, args, fault) or fault from None
+
+    return run
 
 
 def check_function(fn: Any) -> None:
@@ -60,6 +76,19 @@ def check_function(fn: Any) -> None:
     """
     if not callable(fn):
         raise TypeError(f"what is compiled must be a function, not {described(fn)}: of an algorithm it is its step")
+
+
+def _raised(fn: Callable[..., Any], args: Sequence[Any], fault: Exception) -> Exception | None:
+    """What the function itself raises for such arguments, if that is what Dynamo tells between its own words."""
+
+    def call() -> Any:
+        return fn(*pytree.tree_map(lambda x: torch.empty_like(x) if isinstance(x, Tensor) else x, list(args)))
+
+    try:
+        tree.shapes_of(call)
+    except Exception as own:
+        return own if f"raised exception {type(own).__name__}(" in str(fault) else None
+    return None
 
 
 @cache

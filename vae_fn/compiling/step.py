@@ -52,7 +52,12 @@ def _overwriting(step: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
     """The step that writes the new state over the old one and returns the info alone."""
 
     def overwrite(state: Any, *inputs: Any) -> Any:
-        new, info = step(state, *inputs)
+        result = step(state, *inputs)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                "a step returns a pair (state, info), and this one something else: add what it reports, or ()"
+            )
+        new, info = result
         if not _fits(state, new):
             raise ValueError(_difference(state, new))
         told = tree.map(computed, info)  # a leaf of the state that is told as well must not follow it
@@ -77,6 +82,10 @@ def _differ(old: Tensor, value: Any) -> bool:
 def _difference(state: Tree, new: Tree) -> str:
     """What of the new state does not fit into the old one's place; names take Dynamo long, and are asked here."""
     held, given = tree.flat_names(state), tree.flat_names(new)  # dictionaries may come back in another order
+    alone, before = isinstance(new, Tensor), isinstance(state, Tensor)
+    if alone != before:
+        kinds = ("a tree", "a tensor")
+        return f"the step's new state is {kinds[alone]}, and its old one {kinds[before]}: return (state, info)"
     for name, old in held.items():
         if name in given and _differ(old, given[name]):
             value = given[name]
