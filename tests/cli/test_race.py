@@ -85,7 +85,7 @@ def test_legs_that_are_missing_are_run_and_the_others_kept(blobs, whole, copy):
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        (["--estimators", "rlo"], "there is no estimator 'rlo'"),
+        (["--estimators", "rlo"], "there is no estimator 'rlo'. Did you mean rloo?"),
         (["--estimators", "rloo:x"], "K of 'rloo:x' must be a positive number"),
         (["--estimators", "rloo:1"], "the rloo estimator compares each sample with the others"),
         (["--estimators", "pathwise"], "bernoulli latents have no gradient"),
@@ -111,6 +111,11 @@ def test_a_mistake_is_one_line(more, reason, blobs, tmp_path, capsys):
     assert reason in told.err
     assert told.err.count("\n") == 1
     assert not (tmp_path / "race").exists()
+
+
+def test_a_preset_without_held_out_images_cannot_race(capsys):
+    assert main(["race", "tutorial"]) == 2
+    assert "'tutorial' holds out no images, by which a race is judged: choose from" in capsys.readouterr().err
 
 
 def test_another_race_in_the_folder_is_not_mixed_with_this_one(blobs, whole, capsys):

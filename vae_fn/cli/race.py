@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, arg
 
 from vae_fn.cli.output import check_json, write_json
-from vae_fn.cli.parse import UsageError, parse_preset
+from vae_fn.cli.parse import UsageError, did_you_mean, parse_preset
 from vae_fn.run.checks import LARGEST, ConfigError, check_number, check_seed
 from vae_fn.run.config import PRESET_HELP, PRESETS, TrainConfig
 from vae_fn.run.estimators import TRAITS
@@ -99,7 +99,7 @@ class RaceOptions:
         for part in filter(None, (part.strip() for part in self.estimators.split(","))):
             name, colon, k = part.partition(":")
             if name not in TRAITS:
-                raise ConfigError(f"there is no estimator {name!r}: `vae-fn gradients --list` tells all")
+                raise ConfigError(f"there is no estimator {name!r}.{did_you_mean(name, TRAITS)}")
             if colon and not (k.isdecimal() and int(k)):
                 raise ConfigError(f"K of {part!r} must be a positive number, as in {name}:2")
             found.append((name, int(k) if colon else TRAITS[name].fewest))
@@ -121,6 +121,10 @@ def main(args: Sequence[str]) -> None:
     _check_own(args)
     names = [name for name in PRESETS if PRESETS[name].held_out]
     names.sort(key=lambda name: PRESETS[name].latent_family == "normal")  # those of the estimators that race by default
+    if args and args[0] in PRESETS and args[0] not in names:
+        raise UsageError(
+            f"the preset {args[0]!r} holds out no images, by which a race is judged: choose from {', '.join(names)}"
+        )
     presets = "\n".join(f"  {name}: {PRESET_HELP[name]}" for name in names)
     starts = {name: RaceOptions(PRESETS[name]) for name in names}
     about = inspect.getdoc(RaceOptions)
