@@ -55,12 +55,18 @@ def test_a_program_that_cannot_be_compiled_leaves_it_on(watched):
     assert gc.isenabled()
 
 
+def test_each_program_sees_to_it_once(fresh_compiler):
+    """Torch forgets whom to tell when it is reset."""
+    from torch._dynamo.callback import callback_handler
+
+    for _ in range(2):
+        for _ in range(2):
+            compile_pure(torch.sin)
+        assert callback_handler.start_callbacks.count(garbage._begin) == 1
+        assert callback_handler.end_callbacks.count(garbage._end) == 1
+        torch.compiler.reset()
+
+
 def test_where_torch_does_not_tell_nothing_changes(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch._dynamo.callback", None)
-    garbage.rest_while_compiling.cache_clear()
-    try:
-        garbage.rest_while_compiling()
-    finally:
-        garbage.rest_while_compiling.cache_clear()
-        monkeypatch.undo()
-        garbage.rest_while_compiling()
+    garbage.rest_while_compiling()

@@ -1,11 +1,11 @@
 """Python's search for garbage, which rests while a program is compiled."""
 
 import gc
-from functools import cache
 from typing import Any
 
+_searched: list[bool] = []
 
-@cache
+
 def rest_while_compiling() -> None:
     """Search for garbage after a program is compiled and not meanwhile, in this process from now on.
 
@@ -16,15 +16,16 @@ def rest_while_compiling() -> None:
         from torch._dynamo.callback import callback_handler
     except ImportError:
         return
-    searching: list[bool] = []
+    if _begin not in callback_handler.start_callbacks:  # which torch.compiler.reset empties
+        callback_handler.register_start_callback(_begin)
+        callback_handler.register_end_callback(_end)
 
-    def begin(*_: Any) -> None:
-        searching.append(gc.isenabled())
-        gc.disable()
 
-    def end(*_: Any) -> None:
-        if searching.pop():
-            gc.enable()
+def _begin(*_: Any) -> None:
+    _searched.append(gc.isenabled())
+    gc.disable()
 
-    callback_handler.register_start_callback(begin)
-    callback_handler.register_end_callback(end)
+
+def _end(*_: Any) -> None:
+    if _searched.pop():
+        gc.enable()
