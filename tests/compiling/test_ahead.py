@@ -22,10 +22,8 @@ def cold(monkeypatch):
     monkeypatch.setattr(codecache.CppPythonBindingsCodeCache, "load_pybinding", lambda *args: asked.append(args))
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     ahead.begin.cache_clear()
-    ahead.trusted.cache_clear()
     yield asked
     ahead.begin.cache_clear()
-    ahead.trusted.cache_clear()
 
 
 @pytest.fixture

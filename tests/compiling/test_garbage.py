@@ -1,39 +1,50 @@
 """The search for garbage rests while a program is compiled, and no longer."""
 
 import gc
-import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 import torch
 
-from vae_fn.compiling import compile_pure, garbage
+from vae_fn.compiling import compile_pure
+from vae_fn.compiling.garbage import resting
 
 
 @pytest.fixture
-def searching():
+def searching(fresh_compiler):
     """Whether Python searched for garbage while a program was traced, in turn."""
     return []
 
 
 @pytest.fixture
 def watched(searching):
-    """A function that tells it, and the backend that sees it."""
+    """The backend that tells it."""
 
     def backend(graph, inputs):
         searching.append(gc.isenabled())
         return graph.forward
 
-    garbage.rest_while_compiling()
-    yield backend
-    torch.compiler.reset()
+    return backend
 
 
-def test_garbage_is_searched_for_after_it_is_compiled(watched, searching):
-    program = compile_pure(torch.sin, backend=watched)
-    assert gc.isenabled()
-    program(torch.ones(2))
-    program(torch.ones(3))
-    assert (searching, gc.isenabled()) == ([False, False], True)
+def test_garbage_is_searched_for_after_a_program_is_compiled(watched, searching):
+    for fn in (torch.sin, torch.cos):
+        program = compile_pure(fn, backend=watched)
+        assert gc.isenabled()
+        program(torch.ones(2))
+        assert gc.isenabled()
+        program(torch.ones(2))
+    assert searching == [False, False]
+
+
+def test_only_the_first_call_of_a_program_is_made_so():
+    states = []
+    run = compile_pure(lambda: states.append(gc.isenabled()), backend="eager")
+    with torch.compiler.set_stance("force_eager"):
+        for _ in range(3):
+            run()
+    assert states == [False, True, True]
 
 
 def test_whoever_switched_it_off_keeps_it_off(watched, searching):
@@ -55,18 +66,16 @@ def test_a_program_that_cannot_be_compiled_leaves_it_on(watched):
     assert gc.isenabled()
 
 
-def test_each_program_sees_to_it_once(fresh_compiler):
-    """Torch forgets whom to tell when it is reset."""
-    from torch._dynamo.callback import callback_handler
+def test_it_goes_on_after_several_threads_have_compiled():
+    """Whichever begins or ends first."""
+    together = Barrier(3)
 
-    for _ in range(2):
-        for _ in range(2):
-            compile_pure(torch.sin)
-        assert callback_handler.start_callbacks.count(garbage._begin) == 1
-        assert callback_handler.end_callbacks.count(garbage._end) == 1
-        torch.compiler.reset()
+    def rest(_):
+        together.wait(timeout=60)
+        for _ in range(1000):
+            with resting():
+                pass
 
-
-def test_where_torch_does_not_tell_nothing_changes(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch._dynamo.callback", None)
-    garbage.rest_while_compiling()
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(rest, range(3)))
+    assert gc.isenabled()

@@ -1,16 +1,12 @@
-"""Too little memory and a cache that cannot be written: each is one line that says what to do."""
-
-from dataclasses import replace
-from pathlib import Path
+"""Too little memory and a step that cannot be compiled: each is one line that says what to do."""
 
 import pytest
 import torch
 
-from tests.run.runs import options, settings, write_images
+from tests.run.runs import options, write_images
 from vae_fn.cli.main import main
-from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
-from vae_fn.run.faults import check_cache, in_a_line
+from vae_fn.run.faults import in_a_line
 from vae_fn.training import step
 
 GO_ON = "go on from step 3 with --resume runs/a"
@@ -83,23 +79,3 @@ def test_a_run_that_does_not_fit_goes_on_with_the_option_that_it_is_offered(tmp_
     assert f"the step does not fit into memory: {offered}, or train anew" in err
     assert "Traceback" not in err
     assert main(["train", "--resume", str(run), "--microbatch", "8", "--quiet"]) == 0
-
-
-@pytest.mark.parametrize("kind", ["a file", "below a file", "no place for folders"])
-def test_a_cache_that_cannot_be_written_is_refused_before_a_folder_is_made(kind, tmp_path, monkeypatch):
-    file = tmp_path / "file"
-    file.touch()
-    place = {"a file": file, "below a file": file / "cache", "no place for folders": Path("/proc/cache")}[kind]
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(place))
-    config = replace(settings(write_images(tmp_path), tmp_path / "runs"), compile=True)
-    with pytest.raises(ConfigError, match="name another folder in TORCHINDUCTOR_CACHE_DIR, or use --no-compile"):
-        check_cache(config)
-    assert main(["train", "--data", config.data, "--runs-dir", str(tmp_path / "runs")]) == 2
-    assert not (tmp_path / "runs").exists()
-    check_cache(replace(config, compile=False))
-
-
-def test_a_cache_is_made_where_there_is_none(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "new"))
-    check_cache(TrainConfig())
-    assert [*(tmp_path / "new").iterdir()] == []

@@ -24,8 +24,8 @@ NEEDED = ("torch._inductor.config", "torch._inductor.codecache", "torch._inducto
 def begin() -> threading.Thread | None:
     """Begin in the background, once a process, what the first kernel would wait for; None where there is no need.
 
-    That is to compile the headers of all kernels. For which instructions, Inductor chooses here and now; the library
-    stays on the disk, where it looks for it. On an accelerator, where torch lacks what this needs, and without a
+    That is to compile the headers of all kernels. For which instructions, Inductor chooses here and now, for the whole
+    process; the library stays on the disk, where it looks for it. On an accelerator, where torch lacks what this needs, and without a
     compiler, nothing is done.
     """
     if torch.accelerator.is_available() or not _x86():
@@ -43,12 +43,12 @@ def begin() -> threading.Thread | None:
     return thread
 
 
-@cache
 def trusted() -> dict[str, Any]:
-    """The option by which Inductor takes a processor's vector instructions to be known to the compiler.
+    """The option by which Inductor takes the processor's vector instructions to be known to the compiler.
 
-    Else it would compile torch's headers once for each set of them, to see that. But a compiler of C++20, which these
-    headers need, knows all of them. What the environment variable says goes before.
+    Else it would compile torch's headers several times more, once for each set of them. But a compiler of C++20, which
+    these headers need, knows the instructions that they use; a few more recent ones Inductor tries out in any case. What
+    was said when a program is made, such as by `TORCHINDUCTOR_VEC_ISA_OK`, goes before.
     """
     from torch._inductor import config
 

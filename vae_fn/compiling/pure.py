@@ -1,6 +1,7 @@
 """`torch.compile` as it is used here: whole graphs of static shapes, or an error."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.utils import _pytree as pytree
 from vae_fn import tree
 from vae_fn.compiling import ahead
 from vae_fn.compiling.again import Backend, Watched
-from vae_fn.compiling.garbage import rest_while_compiling
+from vae_fn.compiling.garbage import resting
 from vae_fn.compiling.gemm import Gemm, check_gemm, gemm_options
 from vae_fn.compiling.memory import keep_freed
 from vae_fn.errors import described
@@ -53,7 +54,6 @@ def compile_pure(
     own = {}
     if inductor:
         keep_freed()
-        rest_while_compiling()
         ahead.begin()
         own = {**_loops_are_kept(), **ahead.trusted(), **gemm_options(gemm)}
     merged = {**own, **(options or {})}  # a copy of its own, as torch takes out what it reads
@@ -64,6 +64,20 @@ def compile_pure(
             return compiled(*args)
         except Unsupported as fault:
             raise _raised(fn, args, fault) or fault from None
+
+    return _first_in(resting, run)
+
+
+def _first_in(surroundings: Callable[[], AbstractContextManager[None]], fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, whose first call, which traces it, is made within a context."""
+    fresh = [True]
+
+    def run(*args: Any) -> Any:
+        if not fresh:
+            return fn(*args)
+        fresh.clear()
+        with surroundings():
+            return fn(*args)
 
     return run
 

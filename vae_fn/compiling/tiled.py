@@ -49,6 +49,7 @@ class Tiled(Route):
 
     def __init__(self) -> None:
         self.dtypes = tiles.dtypes()
+        self._told: set[str] = set()
         tiles.begin()
 
     def __call__(self, graph: fx.Graph) -> None:
@@ -67,9 +68,10 @@ class Tiled(Route):
         return super().uuid(), self.dtypes, self._there()
 
     def _there(self) -> bool:
-        """Whether the code can be called; warns where it cannot, also of a graph that comes from the cache."""
+        """Whether the code can be called; warns where it cannot, once, also of a graph that comes from the cache."""
         fault = "its wrapper in C++ cannot call other code" if config.cpp_wrapper else tiles.failure()
-        if fault:
+        if fault and fault not in self._told:
+            self._told.add(fault)
             warnings.warn(f"products stay with torch's own choice: {fault}", stacklevel=2)
         return not fault
 

@@ -62,7 +62,9 @@ def build(
     check_count("data_dim", data_dim)
     check_count("latent_dim", latent_dim)
     check_kind("posterior", posterior, Head, "take one of models.heads, such as heads.normal")
-    check_kind("likelihood", likelihood, Head, "take one of models.heads, such as heads.bernoulli, or heads.fixed_normal(0.1)")
+    check_kind(
+        "likelihood", likelihood, Head, "take one of models.heads, such as heads.bernoulli, or heads.fixed_normal(0.1)"
+    )
     latent_shape, law = event_shape(posterior, latent_dim), _prior_of(prior, latent_dim)
     encode = _as_network(f"the encoder (data_dim={data_dim})", encoder, (data_dim,))
     decode = _as_network(f"the decoder (latent_dim={latent_dim})", decoder, latent_shape)

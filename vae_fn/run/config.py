@@ -88,7 +88,7 @@ class TrainConfig:
     """Images that pass through the networks at a time; 0 takes the whole batch.
     The gradient is summed over the batch: less memory, the same numbers to rounding."""
     compile: bool = True
-    """Compile the training step (a minute at the start the first time, seconds later on; then faster steps)."""
+    """Compile the training step (half a minute at the start the first time, seconds later on; then faster steps)."""
     cuda_graph: bool = False
     """Replay the compiled step as a CUDA graph, on a CUDA device only; unmeasured."""
     device: str = "cpu"

@@ -1,10 +1,7 @@
 """What a machine lacks for a training step, known by the words of torch, and what to do about it."""
 
-import errno
-import os
-import tempfile
-
 from vae_fn.errors import lacks_memory
+from vae_fn.run.cache import VARIABLE, unkept
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.estimators import TRAITS
@@ -30,26 +27,15 @@ def in_a_line(fault: BaseException, config: TrainConfig, go_on: str) -> str | No
 
 
 def check_cache(config: TrainConfig) -> None:
-    """Write into the folder in which torch keeps what it compiles.
+    """See that torch can keep what it compiles.
 
     Raises:
-        ConfigError: nothing can be written there.
+        ConfigError: it cannot.
     """
-    if not config.compile:
-        return
-    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
-
-    place = os.environ.get("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())
-    try:
-        os.makedirs(place, exist_ok=True)
-        with tempfile.TemporaryFile(dir=place):
-            pass
-    except OSError as fault:
-        reason = "it is no folder" if fault.errno in (errno.EEXIST, errno.ENOTDIR) else fault.strerror
+    if config.compile and (place := unkept()):
         raise ConfigError(
-            f"what is compiled cannot be kept in {place} ({reason}): name another folder in TORCHINDUCTOR_CACHE_DIR, "
-            "or use --no-compile"
-        ) from fault
+            f"what is compiled cannot be kept in {place}: name another folder in {VARIABLE}, or use --no-compile"
+        )
 
 
 def _smaller(config: TrainConfig, go_on: str) -> str:
