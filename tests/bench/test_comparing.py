@@ -86,9 +86,11 @@ def test_rows_in_common_are_looked_for_by_what_is_known_before():
     planned = {"name": "b", "batch": 128, "samples": None, "members": 1}
     check_common(before, [planned, planned | {"batch": 64}], "base.json")
     for change in ({"name": "c"}, {"batch": 64}, {"samples": 2}, {"members": 8}):
-        with pytest.raises(UserError, match=r"none of the rows .*, but name a, b; batch 128; members 1: choose"):
+        with pytest.raises(UserError, match=r"none of the rows .*; it has a, batch 128, members 1; b, .*: choose"):
             check_common(before, [planned | change], "base.json")
-    with pytest.raises(UserError, match=r"^base\.json has none of the rows to be measured, but none: choose"):
+    with pytest.raises(
+        UserError, match=r"^base\.json has none of the rows to be measured, which are .*; it has none: choose"
+    ):
         check_common([], [planned], "base.json")
 
 

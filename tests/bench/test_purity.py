@@ -1,3 +1,8 @@
+import itertools
+import random as pyrandom
+import re
+
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +15,10 @@ ONES = torch.ones(2)
 
 STEPS = {
     r"must return \(state, info\)": lambda state, x: state + x,
-    "a state like the one it is given": lambda state, x: (torch.cat([state, x]), x),
+    r"like the one it is given: it is a Tensor of torch.float32 and shape \(4,\), and was": lambda state, x: (
+        torch.cat([state, x]),
+        x,
+    ),
     "writes to its arguments": lambda state, x: (state.add_(x).clone(), x),
     "draws from torch's global generator": lambda state, x: (state + torch.randn(2), x),
 }
@@ -33,26 +41,44 @@ def test_what_is_not_a_number_counts_as_itself():
         check_step(own(lambda state, x: (x.neg_() + state, x), ONES, strange), "it")
 
 
+COUNT = itertools.count()
+
+AGAIN = {
+    "Python's generator": (lambda state: (state + pyrandom.random(), ()), "state"),
+    "numpy's generator": (lambda state: (state, {"loss": state.sum() + np.random.rand()}), "info/loss"),  # noqa: NPY002
+    "a counter": (lambda state: (state + next(COUNT), ()), "state"),
+    "a growing report": (lambda state: (state, [state] * next(COUNT)), "form of its results"),
+}
+
+
+@pytest.mark.parametrize(("step", "what"), AGAIN.values(), ids=AGAIN.keys())
+def test_other_results_the_second_time_are_refused(step, what):
+    with pytest.raises(UserError, match=f"a second call with the same arguments gives another {what}: take"):
+        check_step(own(step, ONES), "it")
+
+
 def test_a_state_may_come_back_in_another_order():
     state = {"a": torch.ones(2), "b": torch.ones(3), "none": None}
     check_step(own(lambda state: (dict(reversed(state.items())), state["a"]), state), "it")
 
 
 OTHERS = {
-    "a leaf more": lambda state: state | {"b": ONES},
-    "a leaf less": lambda state: {"w": state["w"]},
-    "another name": lambda state: {"v": state["w"], "none": None},
-    "a leaf that was absent": lambda state: state | {"none": ONES},
-    "a tree for a leaf": lambda state: state | {"w": [state["w"]]},
-    "another dtype": lambda state: state | {"w": state["w"].double()},
-    "a number": lambda state: state | {"w": 1.0},
-    "a tuple": lambda state: tuple(state.values()),
+    "it has b besides": lambda state: state | {"b": ONES},
+    "its tree is another one": lambda state: {"w": state["w"]},
+    "it lacks w": lambda state: {"v": state["w"], "none": None},
+    "it has none besides": lambda state: state | {"none": ONES},
+    "it lacks w ": lambda state: state | {"w": [state["w"]]},
+    "its w is a Tensor of torch.float64 and shape (2,), and was a Tensor of torch.float32": lambda state: (
+        state | {"w": state["w"].double()}
+    ),
+    "its w is 1.0, and was a Tensor": lambda state: state | {"w": 1.0},
+    "it lacks w  ": lambda state: tuple(state.values()),
 }
 
 
-@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
-def test_a_state_of_another_form_is_refused(other):
-    with pytest.raises(UserError, match="a state like the one it is given"):
+@pytest.mark.parametrize(("said", "other"), OTHERS.items())
+def test_a_state_of_another_form_is_refused(said, other):
+    with pytest.raises(UserError, match=re.escape(f"a state like the one it is given: {said.strip()}")):
         check_step(own(lambda state: (other(state), ONES), {"w": ONES, "none": None}), "it")
 
 

@@ -120,7 +120,10 @@ def test_a_legend_is_of_the_columns_that_are_shown():
     assert [text in told["both"] for text in meant] == [True] * 4
     assert [text in told["alone"] for text in meant] == [True, False, True, False]
     assert [text in told["eager"] for text in meant] == [False, False, True, True]
-    assert all(said.endswith("(more: docs/bench.md)") for said in told.values())
+    assert all("(more: docs/bench.md)" in said for said in told.values())
+    assert told["alone"].endswith(
+        "no parity of donated: the step does not run in float64, or leaves what is not finite"
+    )
 
 
 def cleared(eager):
@@ -142,6 +145,20 @@ def test_another_program_is_told_by_its_parity():
     said = timed.report({"rows": rows, "environment": environment})
     assert said.count("does not compute the same") == 1
     assert "donated does not compute the same: its parameters are 2.0e-05 off, and those of eager steps 1.0e-07" in said
+
+
+@pytest.mark.parametrize(
+    ("precision", "parity", "wrong"),
+    [("float32", 9e-3, 0), ("float32", 2e-2, 1), ("bfloat16", 0.4, 0), ("bfloat16", 0.6, 1)],
+)
+def test_without_eager_steps_in_its_precision_a_row_has_a_bound_too(precision, parity, wrong):
+    environment = {"threads": 2, "load_before": [0.0], "load_after": [0.0]}
+    said = timed.report(
+        {"rows": [row([3.0] * 5, parity=parity) | {"precision": precision}], "environment": environment}
+    )
+    assert (
+        said.count(f"does not compute the same: its parameters are {parity:.1e} off\n") + said.endswith(" off") == wrong
+    )
 
 
 def test_what_was_measured_before_a_fault_is_told_and_kept(monkeypatch, tmp_path, capsys):
@@ -180,13 +197,16 @@ def test_a_baseline_without_a_row_of_the_plan_is_refused_before_anything_is_meas
     baseline = tmp_path / "base.json"
     assert bench("--json", baseline, "--quiet") == 0
     unmeasured = tmp_path / "out.json"
-    for more in (("--batch-sizes", "64"), ("--sample-counts", "2"), ("--members", "8")):
-        assert bench("--against", baseline, "--json", unmeasured, *more) == 2
-        assert capsys.readouterr() == (
-            "",
-            f"vae-fn bench: error: {baseline} has none of the rows to be measured, but name eager, donated; batch 128; "
-            "samples 1; members 1: choose of these, or measure it anew\n",
-        )
+    there = "eager, batch 128, samples 1, members 1; donated, batch 128, samples 1, members 1"
+    for option, size, named in (
+        ("--batch-sizes", 64, "batch"),
+        ("--sample-counts", 2, "samples"),
+        ("--members", 8, "members"),
+    ):
+        planned = re.sub(rf"{named} \d+", f"{named} {size}", there)
+        assert bench("--against", baseline, "--json", unmeasured, option, str(size)) == 2
+        reason = f"has none of the rows to be measured, which are {planned}; it has {there}: choose of these, or"
+        assert capsys.readouterr() == ("", f"vae-fn bench: error: {baseline} {reason} measure it anew\n")
     assert bench("--against", baseline, rows="epoch") == 2
     assert not unmeasured.exists()
 

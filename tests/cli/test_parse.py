@@ -7,7 +7,8 @@ from hypothesis import given, settings
 
 from tests.run.test_config import configs
 from vae_fn.cli.main import main
-from vae_fn.cli.parse import parse, value_of
+from vae_fn.cli.parse import in_own_options, parse, value_of
+from vae_fn.errors import UserError
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import PRESETS, TrainConfig, from_toml
 
@@ -122,3 +123,18 @@ def test_a_refusal_names_options_as_they_are_typed(refusal, line):
     with pytest.raises(ConfigError) as caught:
         parse(Refused, ["--refusal", refusal], prog="mine")
     assert str(caught.value) == line
+
+
+def test_a_mistake_is_told_with_the_options_of_the_command():
+    instead = {
+        "--batch-size": "--batch-sizes",
+        "--samples": "--estimators, with K",
+        "--name": "nothing: there is no run",
+    }
+    for said, expected in {
+        "--batch-size 9 is too large": "--batch-sizes 9 is too large",
+        "--batch-sizes 9, or --samples 2": "--batch-sizes 9, or --estimators 2",
+        "--name x": "--name x",
+    }.items():
+        with pytest.raises(UserError, match=f"^{expected}$"), in_own_options(instead):
+            raise UserError(said)

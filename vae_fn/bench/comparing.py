@@ -91,9 +91,17 @@ def check_common(before: Sequence[Row], planned: Sequence[Row], name: str) -> No
         UserError: it has none, and what it has instead.
     """
     if not {_key(row, PLANNED) for row in before} & {_key(row, PLANNED) for row in planned}:
-        there = {part: [*dict.fromkeys(row[part] for row in before if row[part] is not None)] for part in PLANNED}
-        has = "; ".join(f"{part} {', '.join(map(str, values))}" for part, values in there.items() if values) or "none"
-        raise UserError(f"{name} has none of the rows to be measured, but {has}: choose of these, or measure it anew")
+        has = "; ".join(map(_planned, before)) or "none"
+        raise UserError(
+            f"{name} has none of the rows to be measured, which are {'; '.join(map(_planned, planned))}; it has {has}: "
+            "choose of these, or measure it anew"
+        )
+
+
+def _planned(row: Mapping[str, Any]) -> str:
+    """A row by name and sizes."""
+    sizes = [f"{part} {row[part]}" for part in PLANNED if part != "name" and row[part] is not None]
+    return " ".join([f"{row['name']},", ", ".join(sizes)]) if sizes else row["name"]
 
 
 def slower(comparisons: Sequence[Comparison], at_most: float) -> list[Comparison]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch._dynamo.exc import TorchDynamoException
+from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 from torch._dynamo.utils import counters
 
 from vae_fn.bench.fresh import Say
@@ -88,6 +88,11 @@ def whole(row: str) -> Iterator[None]:
         raise UserError(
             f"row {row!r}: the step cannot be compiled whole: {reason.rstrip('.')}. Mend that, or time --rows eager "
             "alone"
+        ) from fault
+    except FailOnRecompileLimitHit as fault:
+        raise UserError(
+            f"row {row!r}: the step is compiled anew again and again: something that it reads besides its arguments "
+            "changes from call to call. Keep that in the state, or time --rows eager alone"
         ) from fault
     except CaptureError as fault:
         raise UserError(f"row {row!r}: {fault.args[0]}: mend that, or leave the row out") from fault

@@ -7,17 +7,18 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from vae_fn import tree
-from vae_fn.bench.subject import Subject, clone
+from vae_fn.bench.subject import Subject, clone, device_of
 from vae_fn.errors import UserError, described
 from vae_fn.types import Tree
 
 
 def check_step(subject: Subject, name: str) -> None:
-    """Take one step and see what it returns, and what it did to what it was given.
+    """Take a step, twice, and see what it returns, and what it did to what it was given.
 
     Raises:
         UserError: its state has a leaf that is no tensor; or it returns no new state of the same form, which is that of
-            `tree.map`, overwrites what it is given, or draws from a global generator.
+            `tree.map`, overwrites what it is given, draws from a global generator, or gives other results the second
+            time.
     """
     for leaf, value in tree.flat_names(subject.state).items():
         if not isinstance(value, Tensor):
@@ -29,11 +30,37 @@ def check_step(subject: Subject, name: str) -> None:
     if not (isinstance(result, tuple) and len(result) == 2):
         raise UserError(f"{name} must return (state, info), not {type(result).__name__}")
     if not _alike(result[0], kept[0]):
-        raise UserError(f"{name} must return a state like the one it is given: the same tree, shapes and dtypes")
+        raise UserError(f"{name} must return a state like the one it is given{_change(result[0], kept[0])}")
     if not _alike(given, kept) or any(map(_differ, _tensors(given), _tensors(kept))):
         raise UserError(f"{name} is not pure: it writes to its arguments: return a new state instead")
     if any(map(_differ, _generators(), generators)):
         raise UserError(f"{name} is not pure: it draws from torch's global generator: take noise as an argument")
+    if device_of(subject).type == "cpu" and (changed := _changed(subject.step(given[0], *given[1]), result)):
+        raise UserError(
+            f"{name} is not pure: a second call with the same arguments gives another {changed}: take noise as an "
+            "argument, and keep what changes in the state"
+        )
+
+
+def _changed(again: Tree, first: Tree) -> str | None:
+    """The first leaf, by name, that is another one. On an accelerator sums may take another order each time."""
+    if not _alike(again, first):
+        return "form of its results"
+    found, expected = (tree.flat_names({"state": state, "info": info}) for state, info in (again, first))
+    tensors = (name for name, leaf in expected.items() if isinstance(leaf, Tensor))
+    return next((name for name in tensors if _differ(found[name], expected[name])), None)
+
+
+def _change(new: Tree, old: Tree) -> str:
+    """What of a state's form is another one: the first leaf, by name, and how."""
+    found, expected = tree.flat_names(new), tree.flat_names(old)
+    for name, leaf in expected.items():
+        if name not in found:
+            return f": it lacks {name}" if name else ": its tree is another one"
+        if _form(found[name]) != _form(leaf):
+            whose = f"its {name}" if name else "it"
+            return f": {whose} is {described(found[name])}, and was {described(leaf)}"
+    return next((f": it has {name} besides" for name in found if name not in expected), ": its tree is another one")
 
 
 def _generators() -> list[Tensor]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vae_fn.cli.output import write_figure, write_json
-from vae_fn.cli.parse import UsageError, did_you_mean, parse, parse_preset
+from vae_fn.cli.parse import UsageError, did_you_mean, in_own_options, parse, parse_preset
 from vae_fn.cli.timing import INSTEAD, PROG, OwnOptions, PresetOptions, Timing
 from vae_fn.errors import UserError
 from vae_fn.run.config import PRESET_HELP, PRESETS
@@ -42,7 +42,8 @@ def main(args: Sequence[str]) -> int:
         if not timing.anyway:
             compared.check_alike(baseline["environment"], timed.machine(), timing.against)
         compared.check_plan(baseline, sources, names, timing.against)
-    result, fault = _measured(sources, names, timing)
+    with in_own_options(INSTEAD):
+        result, fault = _measured(sources, names, timing)
     _write(timing, result)
     if not timing.quiet:
         print(timed.report(result))
@@ -58,6 +59,8 @@ def main(args: Sequence[str]) -> int:
 def _parse(args: Sequence[str]) -> PresetOptions | OwnOptions:
     if args and ":" in args[0] and not args[0].startswith("-"):
         return parse(OwnOptions, args, PROG)
+    if args and args[0].endswith(".py"):
+        raise UsageError(f"name the step in {args[0]}, and what makes its arguments, as in `{PROG} {OWN}`.")
     for given in args:
         option = given.partition("=")[0].replace("_", "-")
         if option in INSTEAD:

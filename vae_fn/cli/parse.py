@@ -8,7 +8,7 @@ import itertools
 import re
 import shutil
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -92,6 +92,23 @@ def parse_preset(presets: Mapping[str, Settings], args: Sequence[str], prog: str
     default = presets[preset]
     usage = f"{prog} {preset if named else '[PRESET]'}"
     return parse(type(default), args[int(named) :], usage, default, description, presets)
+
+
+@contextlib.contextmanager
+def in_own_options(instead: Mapping[str, str]) -> Iterator[None]:
+    """Mistakes that the settings of training tell, with the options of a command that has others for them.
+
+    Args:
+        instead: for options of `vae-fn train`, what to use; where that is an option, it is named.
+    """
+    try:
+        yield
+    except UserError as fault:
+        own = {option: new.partition(",")[0] for option, new in instead.items() if new.startswith("--")}
+        told = re.sub(r"--[a-z-]+", lambda found: own.get(found[0], found[0]), str(fault))
+        if told == str(fault):
+            raise
+        raise UserError(told) from fault
 
 
 def filled(line: str, indent: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, arg
 
 from vae_fn.cli.output import check_json, write_json
-from vae_fn.cli.parse import UsageError, did_you_mean, parse_preset
+from vae_fn.cli.parse import UsageError, did_you_mean, in_own_options, parse_preset
 from vae_fn.run.checks import LARGEST, ConfigError, check_number, check_seed
 from vae_fn.run.config import PRESET_HELP, PRESETS, TrainConfig
 from vae_fn.run.estimators import TRAITS
@@ -138,7 +138,8 @@ def main(args: Sequence[str]) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)  # they warn of each machine without a GPU, and of slow starts
     from vae_fn.lab.race import standings
 
-    curves = _raced(options)
+    with in_own_options(INSTEAD):
+        curves = _raced(options)
     _write(options, curves)
     found = standings(curves)
     if options.json is not None:

@@ -14,7 +14,13 @@ VARIABLES = ("OMP_", "MKL_", "KMP_", "GOMP_", "DNNL_", "ONEDNN_", "TORCH", "CUBL
 """How the names of variables begin that times may depend on."""
 
 DIFFERENT, ROUNDING = 100, 1e-7
-"""How many times the parity of eager steps, or else of rounding in float32, is too much for rounding."""
+"""How many times the parity of eager steps in the same precision, or of rounding in float32, is too much."""
+
+BOUNDS = {"bfloat16": 0.5}
+"""The parity that is too much in any case, by precision."""
+
+BOUND = 0.01
+"""The same of other precisions."""
 
 QUIET = 0.5
 """The load average up to which a machine counts as idle."""
@@ -151,6 +157,8 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "onednn: the route was measured to win on AMD Zen 5 and to be equal within a few percent on Zen 4"
     if any(row["name"] == "tiled" for row in rows):
         yield "tiled: own code for products, the default on AMD Zen 4, where it was measured to win"
+    if lacking := dict.fromkeys(row["name"] for row in rows if row["parity"] is None):
+        yield f"no parity of {', '.join(lacking)}: the step does not run in float64, or leaves what is not finite"
     exact = {_sizes(row): row["parity"] for row in rows if row["name"] == REFERENCE}
     for row in rows:
         yield from _faults(row, exact.get(_sizes(row)))
@@ -168,11 +176,12 @@ def _faults(row: Mapping[str, Any], reference: float | None) -> Iterator[str]:
         yield f"{row['name']} was compiled again {times} after its first call: shapes change"
     if row["ratio_to_limit"] < 1:
         yield f"{row['name']} is below the limit, which was measured while the machine was busy: measure again"
-    if reference is not None and (row["parity"] or 0) > DIFFERENT * max(reference, ROUNDING):
-        yield (
-            f"{row['name']} does not compute the same: its parameters are {row['parity']:.1e} off, and those of "
-            f"{REFERENCE} steps {reference:.1e}"
-        )
+    bound = BOUNDS.get(row["precision"], BOUND)
+    if reference is not None:
+        bound = min(bound, DIFFERENT * max(reference, ROUNDING))
+    if (row["parity"] or 0) > bound:
+        beside = "" if reference is None else f", and those of {REFERENCE} steps {reference:.1e}"
+        yield f"{row['name']} does not compute the same: its parameters are {row['parity']:.1e} off{beside}"
 
 
 def _warnings(environment: Mapping[str, Any]) -> Iterator[str]:

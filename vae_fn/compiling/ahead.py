@@ -25,8 +25,8 @@ def begin() -> threading.Thread | None:
     """Begin in the background, once a process, what the first kernel would wait for; None where there is no need.
 
     That is to compile the headers of all kernels. For which instructions, Inductor chooses here and now, for the whole
-    process; the library stays on the disk, where it looks for it. On an accelerator, where torch lacks what this needs, and without a
-    compiler, nothing is done.
+    process; the library stays on the disk, where it looks for it. On an accelerator, where torch lacks what this needs,
+    and without a compiler, nothing is done.
     """
     if torch.accelerator.is_available() or not _x86():
         return None
@@ -47,8 +47,8 @@ def trusted() -> dict[str, Any]:
     """The option by which Inductor takes the processor's vector instructions to be known to the compiler.
 
     Else it would compile torch's headers several times more, once for each set of them. But a compiler of C++20, which
-    these headers need, knows the instructions that they use; a few more recent ones Inductor tries out in any case. What
-    was said when a program is made, such as by `TORCHINDUCTOR_VEC_ISA_OK`, goes before.
+    these headers need, knows the instructions that they use; a few more recent ones Inductor tries out in any case.
+    What was said when a program is made, such as by `TORCHINDUCTOR_VEC_ISA_OK`, goes before.
     """
     from torch._inductor import config
 
