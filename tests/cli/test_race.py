@@ -90,7 +90,6 @@ def test_legs_that_are_missing_are_run_and_the_others_kept(blobs, whole, copy):
         (["--estimators", "rloo:1"], "the rloo estimator compares each sample with the others"),
         (["--estimators", "pathwise"], "bernoulli latents have no gradient"),
         (["--estimators", "pathwise"], "--estimators "),
-        (["--batch-size", "9999"], "--batch-size 9999 is larger than the training set"),
         (["--estimators", ","], "nobody races"),
         (["--rates", "fast"], "--rates are numbers with commas between, not 'fast'"),
         (["--rates", "1e-3,0"], "--rates must be positive and finite, not 0.0"),
