@@ -114,3 +114,9 @@ def test_a_complex_number_is_two():
 def test_what_is_no_number_is_refused(leaf):
     with pytest.raises(TypeError, match="a leaf is a tensor or a number"):
         as_tensors({"a": leaf})
+
+
+def test_a_list_of_draws_is_told_in_a_few_words():
+    with pytest.raises(ValueError, match=r"; these are 0 \(\), 1 \(\), .*, 7 \(\), and 4,?992 more$") as refused:
+        coordinates_of(torch.tensor(0.5)).flatten([0.0] * 5000, 5000)
+    assert len(str(refused.value)) < 300

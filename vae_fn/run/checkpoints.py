@@ -234,7 +234,9 @@ def _refused(path: Path, why: str) -> RunError:
         other for other in checkpoints(run) if not re.fullmatch(r"step-\d+", path.stem) or _step(other) < _step(path)
     ]
     advice = (
-        f"go on from the one before it with --resume {older[0]}" if older else "there is none before it: train again"
+        f"go on from the one before it with --resume {older[0]}, or elsewhere use --checkpoint {older[0].name}"
+        if older
+        else "there is none before it: train again"
     )
     return RunError(f"{path} {why}; {advice}")
 

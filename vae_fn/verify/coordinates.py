@@ -1,5 +1,6 @@
 """Pytrees of numbers as vectors of named coordinates."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from vae_fn import tree
 from vae_fn.types import Shape, Tree
+
+TOLD = 8
+"""The most leaves of a tree that a message names."""
 
 
 class Coordinates(NamedTuple):
@@ -119,4 +123,5 @@ def _as_tensor(leaf: Any) -> Tensor:
 
 
 def _said(shapes: dict[str, Shape]) -> str:
-    return ", ".join(f"{name or 'value'} {shape}" for name, shape in shapes.items())
+    told = [f"{name or 'value'} {shape}" for name, shape in itertools.islice(shapes.items(), TOLD)]
+    return ", ".join(told + [f"and {len(shapes) - TOLD} more"] * (len(shapes) > TOLD))
