@@ -127,8 +127,8 @@ MISTAKES = [
         cut(DONE, 1000),
         "train --resume runs/done",
         "vae-fn train: error: runs/done/checkpoints/step-000000040.safetensors is truncated or cannot be read "
-        "(...); go on from the one before it with --resume runs/done/checkpoints/step-000000020.safetensors, or elsewhere "
-        "use --checkpoint step-000000020.safetensors",
+        "(...); go on from the one before it with --resume runs/done/checkpoints/step-000000020.safetensors, or "
+        "elsewhere use --checkpoint step-000000020.safetensors",
     ),
     (
         text(STOPPED, "words"),
