@@ -1,9 +1,10 @@
 """First calls: graphs and recompiles are counted, a graph break is refused, generated code is read."""
 
 import pytest
+import torch
 
 from vae_fn.bench import compiled
-from vae_fn.bench.compiled import Calls, calls_in, calls_of, first_call
+from vae_fn.bench.compiled import Calls, calls_in, calls_of, first_call, whole
 from vae_fn.bench.variants import VARIANTS, Variant, one_by_one
 from vae_fn.compiling import CaptureError, compile_step
 from vae_fn.errors import UserError
@@ -46,6 +47,17 @@ def test_what_a_step_raises_while_it_is_traced_is_told():
         UserError, match=r"while it was traced it raised RuntimeError\('not under a compiler'\). Mend that"
     ):
         first("refusing")
+
+
+def test_a_step_that_is_compiled_anew_at_every_call_is_refused_in_one_line():
+    program = compile_step(lambda state, x: (state + x, x), donate=False, backend="aot_eager")
+
+    def run():
+        for size in range(1, 30):
+            program(torch.ones(size), torch.ones(size))
+
+    with pytest.raises(UserError, match=r"^row 'quick': the step is compiled anew .* in the state"), whole("quick"):
+        run()
 
 
 def test_a_step_that_is_no_graph_of_a_device_is_refused_in_one_line(monkeypatch):

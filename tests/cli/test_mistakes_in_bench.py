@@ -43,10 +43,9 @@ from vae_fn.compiling import processor
             "mine.py",
             "name the step in mine.py, and what makes its arguments, as in `vae-fn bench my_file.py:step --args",
         ),
-        ("nofile.py:step", "there is no file nofile.py"),
         ("tutoral", "unknown preset 'tutoral'. Did you mean tutorial?"),
         ("--data nothing.npy --rows eager", "nothing.npy"),
-        ("steps:step", "steps:step needs a state and inputs: name a function that returns them by --args"),
+        ("steps.py:step", "steps.py:step needs a state and inputs: name a function that returns them by --args"),
         ("mine.py:step", "mine.py:step needs a state and inputs: name a function that returns them by --args"),
         ("mine.py:step --args mine.py:make_args --rows bfloat16", "the row 'bfloat16' changes precision of a preset"),
         (

@@ -128,7 +128,7 @@ MISTAKES = [
         "train --resume runs/done",
         "vae-fn train: error: runs/done/checkpoints/step-000000040.safetensors is truncated or cannot be read "
         "(...); go on from the one before it with --resume runs/done/checkpoints/step-000000020.safetensors, or "
-        "elsewhere use --checkpoint step-000000020.safetensors",
+        "use it with --checkpoint step-000000020.safetensors",
     ),
     (
         text(STOPPED, "words"),

@@ -133,7 +133,8 @@ def test_a_mistake_is_told_with_the_options_of_the_command():
     }
     for said, expected in {
         "--batch-size 9 is too large": "--batch-sizes 9 is too large",
-        "--batch-sizes 9, or --samples 2": "--batch-sizes 9, or --estimators 2",
+        "--batch-sizes 9, or --samples 2": "--batch-sizes 9, or --samples 2",
+        "a/--batch-size.npy, a--batch-size": "a/--batch-size.npy, a--batch-size",
         "--name x": "--name x",
     }.items():
         with pytest.raises(UserError, match=f"^{expected}$"), in_own_options(instead):

@@ -62,3 +62,32 @@ def test_what_cannot_be_traced_is_told_by_dynamo(fn, fresh_compiler):
     """Run on shapes alone these functions raise something too, which is not why they cannot be compiled."""
     with pytest.raises(torch._dynamo.exc.Unsupported):
         compile_pure(fn, backend="eager")(torch.ones(3))
+
+
+def test_its_cause_is_told_and_nothing_of_dynamo(fresh_compiler):
+    def looks_up_and_refuses(x):
+        try:
+            return x + {}["scale"]
+        except KeyError as fault:
+            raise ValueError("no scale") from fault
+
+    with pytest.raises(ValueError, match="no scale") as raised:
+        compile_pure(looks_up_and_refuses, backend="eager")(torch.zeros(3))
+    assert isinstance(raised.value.__cause__, KeyError)
+    assert raised.value.__cause__.__context__ is None
+
+
+def test_another_reason_on_shapes_alone_is_not_taken_for_it(fresh_compiler):
+    def refuses(x):
+        raise ValueError("traced" if torch.compiler.is_compiling() else "on shapes alone")
+
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="traced") as raised:
+        compile_pure(refuses, backend="eager")(torch.zeros(3))
+    assert raised.value.__cause__ is not None
+
+
+def test_a_compiled_function_may_be_called_in_another_one(fresh_compiler):
+    inner = compile_pure(torch.sin, backend="eager")
+    outer = compile_pure(lambda x: inner(x) + 1, backend="eager")
+    for _ in range(2):
+        torch.testing.assert_close(outer(torch.ones(3)), torch.ones(3).sin() + 1)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.run.runs import COMMAND, options, write_images
-from vae_fn.run.cache import VARIABLE, default_place, unkept
+from vae_fn.run import cache
+from vae_fn.run.cache import VARIABLE, default_place, unwritable
 
 
 @pytest.fixture(params=["a file", "below a file", "no place for folders"])
@@ -42,7 +43,7 @@ def test_a_run_is_refused_before_its_folder_is_made_and_goes_without(place, tmp_
 
 def test_a_folder_is_made_where_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "new"))
-    assert unkept.__wrapped__() is None
+    assert unwritable.__wrapped__() is None
     assert [*(tmp_path / "new").iterdir()] == []
 
 
@@ -56,3 +57,25 @@ def test_the_folder_is_that_of_torch(monkeypatch):
         for name, value in names.items():
             monkeypatch.setenv(name, value)
         assert default_place() == default_cache_dir()
+
+
+def test_without_any_temporary_folder_a_folder_that_is_named_will_do(tmp_path, monkeypatch):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(cache, "default_place", none)
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    assert unwritable.__wrapped__() is None
+    monkeypatch.delenv(VARIABLE)
+    assert "(No usable temporary directory found)" in unwritable.__wrapped__()
+
+
+def test_a_user_without_a_name_has_a_folder(monkeypatch):
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    def nobody():
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert default_place() == default_cache_dir()
+    assert Path(default_place()).name == f"torchinductor_uid_{os.getuid()}"

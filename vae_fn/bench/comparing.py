@@ -16,6 +16,9 @@ KEY = ("name", "precision", "device", "batch", "samples", "members")
 PLANNED = ("name", "batch", "samples", "members")
 """What of it is known before anything is measured."""
 
+TOLD = 8
+"""The most rows that a message names."""
+
 ALIKE = ("processor", "device", "torch", "threads")
 """What of an environment times cannot be compared across."""
 
@@ -91,17 +94,17 @@ def check_common(before: Sequence[Row], planned: Sequence[Row], name: str) -> No
         UserError: it has none, and what it has instead.
     """
     if not {_key(row, PLANNED) for row in before} & {_key(row, PLANNED) for row in planned}:
-        has = "; ".join(map(_planned, before)) or "none"
         raise UserError(
-            f"{name} has none of the rows to be measured, which are {'; '.join(map(_planned, planned))}; it has {has}: "
+            f"{name} has none of the rows to be measured, which are {_called(planned)}; it has {_called(before)}: "
             "choose of these, or measure it anew"
         )
 
 
-def _planned(row: Mapping[str, Any]) -> str:
-    """A row by name and sizes."""
-    sizes = [f"{part} {row[part]}" for part in PLANNED if part != "name" and row[part] is not None]
-    return " ".join([f"{row['name']},", ", ".join(sizes)]) if sizes else row["name"]
+def _called(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Some rows by name and sizes."""
+    sizes = [[f"{part} {row[part]}" for part in PLANNED[1:] if row[part] is not None] for row in rows]
+    told = [", ".join([row["name"], *own]) for row, own in zip(rows, sizes, strict=True)]
+    return "; ".join(told[:TOLD] + [f"{len(told) - TOLD} more"] * (len(told) > TOLD)) or "none"
 
 
 def slower(comparisons: Sequence[Comparison], at_most: float) -> list[Comparison]:

@@ -42,8 +42,18 @@ def main(args: Sequence[str]) -> int:
         if not timing.anyway:
             compared.check_alike(baseline["environment"], timed.machine(), timing.against)
         compared.check_plan(baseline, sources, names, timing.against)
-    with in_own_options(INSTEAD):
-        result, fault = _measured(sources, names, timing)
+    with in_own_options(INSTEAD if isinstance(options, PresetOptions) else {}):
+        result = _kept(sources, names, timing)
+    if not timing.quiet:
+        _say_where(timing)
+    return 0 if baseline is None else _held_against(timing, baseline, result)
+
+
+def _kept(sources: "Sequence[Source]", names: Sequence[str], timing: Timing) -> dict[str, Any]:
+    """Measure, and write and print what was measured, also if that ends early."""
+    from vae_fn.cli import timed
+
+    result, fault = _measured(sources, names, timing)
     _write(timing, result)
     if not timing.quiet:
         print(timed.report(result))
@@ -51,9 +61,7 @@ def main(args: Sequence[str]) -> int:
         raise fault
     if timing.artifacts is not None:
         _keep_artifacts(sources, names, timing)
-    if not timing.quiet:
-        _say_where(timing)
-    return 0 if baseline is None else _held_against(timing, baseline, result)
+    return result
 
 
 def _parse(args: Sequence[str]) -> PresetOptions | OwnOptions:

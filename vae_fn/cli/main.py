@@ -24,7 +24,7 @@ from vae_fn.cli import (
 )
 from vae_fn.cli.parse import UsageError, did_you_mean, filled
 from vae_fn.errors import UserError, lacks_memory
-from vae_fn.run.cache import unkept
+from vae_fn.run.cache import keep_elsewhere
 from vae_fn.run.interrupts import Interrupted
 
 COMMANDS = {
@@ -86,7 +86,7 @@ def _run(args: Sequence[str]) -> int:
     elif args[0] == "--version":
         print(f"vae-fn {importlib.metadata.version('vae-fn')}")
     elif args[0] in COMMANDS:
-        unkept()
+        keep_elsewhere()
         return COMMANDS[args[0]].main(args[1:]) or 0
     else:
         what, names = ("option", ["--help", "--version"]) if args[0].startswith("-") else ("command", [*COMMANDS])

@@ -99,13 +99,13 @@ def in_own_options(instead: Mapping[str, str]) -> Iterator[None]:
     """Mistakes that the settings of training tell, with the options of a command that has others for them.
 
     Args:
-        instead: for options of `vae-fn train`, what to use; where that is an option, it is named.
+        instead: for options of `vae-fn train`, what to use; where that is one option, of the same values, it is named.
     """
     try:
         yield
     except UserError as fault:
-        own = {option: new.partition(",")[0] for option, new in instead.items() if new.startswith("--")}
-        told = re.sub(r"--[a-z-]+", lambda found: own.get(found[0], found[0]), str(fault))
+        own = {option: new for option, new in instead.items() if re.fullmatch("--[a-z-]+", new)}
+        told = re.sub(r"(?<![\w/.-])--[a-z-]+(?![\w/.])", lambda found: own.get(found[0], found[0]), str(fault))
         if told == str(fault):
             raise
         raise UserError(told) from fault

@@ -16,12 +16,6 @@ VARIABLES = ("OMP_", "MKL_", "KMP_", "GOMP_", "DNNL_", "ONEDNN_", "TORCH", "CUBL
 DIFFERENT, ROUNDING = 100, 1e-7
 """How many times the parity of eager steps in the same precision, or of rounding in float32, is too much."""
 
-BOUNDS = {"bfloat16": 0.5}
-"""The parity that is too much in any case, by precision."""
-
-BOUND = 0.01
-"""The same of other precisions."""
-
 QUIET = 0.5
 """The load average up to which a machine counts as idle."""
 
@@ -157,8 +151,9 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "onednn: the route was measured to win on AMD Zen 5 and to be equal within a few percent on Zen 4"
     if any(row["name"] == "tiled" for row in rows):
         yield "tiled: own code for products, the default on AMD Zen 4, where it was measured to win"
-    if lacking := dict.fromkeys(row["name"] for row in rows if row["parity"] is None):
-        yield f"no parity of {', '.join(lacking)}: the step does not run in float64, or leaves what is not finite"
+    without = {row["name"]: row["notes"]["parity"] for row in rows if "parity" in row["notes"]}
+    for why in dict.fromkeys(without.values()):
+        yield f"no parity of {', '.join(name for name in without if without[name] == why)}: {why}"
     exact = {_sizes(row): row["parity"] for row in rows if row["name"] == REFERENCE}
     for row in rows:
         yield from _faults(row, exact.get(_sizes(row)))
@@ -176,12 +171,16 @@ def _faults(row: Mapping[str, Any], reference: float | None) -> Iterator[str]:
         yield f"{row['name']} was compiled again {times} after its first call: shapes change"
     if row["ratio_to_limit"] < 1:
         yield f"{row['name']} is below the limit, which was measured while the machine was busy: measure again"
-    bound = BOUNDS.get(row["precision"], BOUND)
-    if reference is not None:
-        bound = min(bound, DIFFERENT * max(reference, ROUNDING))
+    bound = _bound(row["precision"], reference)
     if (row["parity"] or 0) > bound:
-        beside = "" if reference is None else f", and those of {REFERENCE} steps {reference:.1e}"
-        yield f"{row['name']} does not compute the same: its parameters are {row['parity']:.1e} off{beside}"
+        off = f"its parameters are {row['parity']:.1e} off, of {bound:.1e} allowed"
+        yield f"{row['name']} does not compute the same: {off}"
+
+
+def _bound(precision: str, reference: float | None) -> float:
+    """The parity that a row may have, beside that of eager steps in its precision, if there are any."""
+    most = 0.5 if precision == "bfloat16" else 0.01
+    return most if reference is None else min(most, DIFFERENT * max(reference, ROUNDING))
 
 
 def _warnings(environment: Mapping[str, Any]) -> Iterator[str]:

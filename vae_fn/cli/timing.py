@@ -148,9 +148,6 @@ class OwnOptions:
     timing: OmitArgPrefixes[Timing] = field(default_factory=Timing)
 
     def __post_init__(self) -> None:
-        file = self.step.rpartition(":")[0]
-        if file.endswith(".py") and not Path(file).is_file():
-            raise ConfigError(f"there is no file {file}")
         if self.args is None:
             raise ConfigError(f"{self.step} needs a state and inputs: name a function that returns them by --args")
         if self.timing.sample_counts is not None or self.timing.members is not None:

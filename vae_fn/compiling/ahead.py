@@ -35,7 +35,8 @@ def begin() -> threading.Thread | None:
         with config.patch(trusted()):
             vectors.valid_vec_isa_list()  # not by two threads at once, as it changes flags while it looks
     except Exception as fault:  # whoever needs it will try again, and tell
-        return _nothing(fault)
+        _log(fault)
+        return None
     context = contextvars.copy_context()  # which holds the options of Inductor that are set here
     thread = threading.Thread(target=context.run, args=(_compile, codecache), name="headers", daemon=True)
     atexit.register(thread.join)  # leave no compiler behind that writes a file which the next process takes for whole
@@ -47,8 +48,9 @@ def trusted() -> dict[str, Any]:
     """The option by which Inductor takes the processor's vector instructions to be known to the compiler.
 
     Else it would compile torch's headers several times more, once for each set of them. But a compiler of C++20, which
-    these headers need, knows the instructions that they use; a few more recent ones Inductor tries out in any case.
-    What was said when a program is made, such as by `TORCHINDUCTOR_VEC_ISA_OK`, goes before.
+    these headers need, knows the instructions that they use, and torch's own libraries have been built by one; a few
+    more recent instructions Inductor tries out in any case. What was said when a program is made goes before, such as
+    `TORCHINDUCTOR_VEC_ISA_OK=0` for a torch without vector functions, which turns vectors off.
     """
     from torch._inductor import config
 
@@ -63,8 +65,8 @@ def _compile(codecache: Any) -> None:
     try:
         codecache.CppPythonBindingsCodeCache.load_pybinding(["float*"], KERNEL)
     except Exception as fault:
-        _nothing(fault)
+        _log(fault)
 
 
-def _nothing(fault: Exception) -> None:
+def _log(fault: Exception) -> None:
     logging.getLogger(__name__).debug("nothing was compiled ahead", exc_info=fault)

@@ -23,5 +23,5 @@ def resting() -> Iterator[None]:
         yield
     finally:
         with _lock:
-            if _searching.pop():  # by the last thread, whichever that is
+            if _searching.pop():  # the first to enter found it on, and the last to leave takes that entry
                 gc.enable()

@@ -34,7 +34,8 @@ def compile_pure(
         options: of Inductor, for this function alone, such as passes over its graph; they win over those of `gemm`.
 
     Returns:
-        The compiled function. What the function itself raises while it is traced, it raises.
+        The compiled function. An exception that the function itself raises while it is traced comes out as it is; for
+        that the function is run again, on shapes alone.
 
     Raises:
         TypeError: what is to be compiled is no function.
@@ -62,8 +63,9 @@ def compile_pure(
     def run(*args: Any) -> Any:
         try:
             return compiled(*args)
-        except Unsupported as fault:
-            raise _raised(fn, args, fault) or fault from None
+        except Unsupported as refusal:
+            fault = refusal
+        raise _raised(fn, args, fault) or fault
 
     return _first_in(resting, run)
 
@@ -73,7 +75,7 @@ def _first_in(surroundings: Callable[[], AbstractContextManager[None]], fn: Call
     fresh = [True]
 
     def run(*args: Any) -> Any:
-        if not fresh:
+        if not fresh or torch.compiler.is_compiling():
             return fn(*args)
         fresh.clear()
         with surroundings():
@@ -93,7 +95,7 @@ def check_function(fn: Any) -> None:
 
 
 def _raised(fn: Callable[..., Any], args: Sequence[Any], fault: Exception) -> Exception | None:
-    """What the function itself raises for such arguments, if that is what Dynamo tells between its own words."""
+    """What the function itself raises on such shapes, if that is what Dynamo tells between its own words."""
 
     def call() -> Any:
         return fn(*pytree.tree_map(lambda x: torch.empty_like(x) if isinstance(x, Tensor) else x, list(args)))
@@ -101,7 +103,7 @@ def _raised(fn: Callable[..., Any], args: Sequence[Any], fault: Exception) -> Ex
     try:
         tree.shapes_of(call)
     except Exception as own:
-        return own if f"raised exception {type(own).__name__}(" in str(fault) else None
+        return own if f"raised exception {own!r}" in str(fault) else None
     return None
 
 

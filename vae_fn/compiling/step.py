@@ -36,6 +36,10 @@ def compile_step(
         gemm: as in `compile_pure`.
         backend: as in `compile_pure`.
         options: as in `compile_pure`.
+
+    Raises:
+        TypeError: what is to be compiled is no function; or, when it is first called, a donating step returns no pair.
+        ValueError: as in `compile_pure`; or, when it is first called, the new state does not fit into the old one.
     """
     check_function(step)
     if not donate:
@@ -82,10 +86,8 @@ def _differ(old: Tensor, value: Any) -> bool:
 def _difference(state: Tree, new: Tree) -> str:
     """What of the new state does not fit into the old one's place; names take Dynamo long, and are asked here."""
     held, given = tree.flat_names(state), tree.flat_names(new)  # dictionaries may come back in another order
-    alone, before = isinstance(new, Tensor), isinstance(state, Tensor)
-    if alone != before:
-        kinds = ("a tree", "a tensor")
-        return f"the step's new state is {kinds[alone]}, and its old one {kinds[before]}: return (state, info)"
+    if isinstance(new, Tensor) and not isinstance(state, Tensor):
+        return "the step's new state is a tensor alone, and the old one has parts: return (state, info)"
     for name, old in held.items():
         if name in given and _differ(old, given[name]):
             value = given[name]
@@ -93,7 +95,7 @@ def _difference(state: Tree, new: Tree) -> str:
                 f"the step makes {name} {value.dtype} of shape {tuple(value.shape)}, and it was {old.dtype} of "
                 f"shape {tuple(old.shape)}: keep both, or {INSTEAD}"
             )
-    changes = [f"drops {name}" for name in held if name not in given]
+    changes = [f"drops {name or 'all'}" for name in held if name not in given]
     changes += [f"adds {name}" for name in given if name not in held]
     told = " and ".join(changes) or "gives the state another structure"
     return f"the step {told}: keep the parts of the state, or {INSTEAD}"

@@ -233,11 +233,9 @@ def _refused(path: Path, why: str) -> RunError:
     older = [
         other for other in checkpoints(run) if not re.fullmatch(r"step-\d+", path.stem) or _step(other) < _step(path)
     ]
-    advice = (
-        f"go on from the one before it with --resume {older[0]}, or elsewhere use --checkpoint {older[0].name}"
-        if older
-        else "there is none before it: train again"
-    )
+    advice = "there is none before it: train again"
+    if older:
+        advice = f"go on from the one before it with --resume {older[0]}, or use it with --checkpoint {older[0].name}"
     return RunError(f"{path} {why}; {advice}")
 
 

@@ -1,7 +1,7 @@
 """What a machine lacks for a training step, known by the words of torch, and what to do about it."""
 
 from vae_fn.errors import lacks_memory
-from vae_fn.run.cache import VARIABLE, unkept
+from vae_fn.run.cache import VARIABLE, unwritable
 from vae_fn.run.checks import ConfigError
 from vae_fn.run.config import TrainConfig
 from vae_fn.run.estimators import TRAITS
@@ -32,7 +32,7 @@ def check_cache(config: TrainConfig) -> None:
     Raises:
         ConfigError: it cannot.
     """
-    if config.compile and (place := unkept()):
+    if config.compile and (place := unwritable()):
         raise ConfigError(
             f"what is compiled cannot be kept in {place}: name another folder in {VARIABLE}, or use --no-compile"
         )

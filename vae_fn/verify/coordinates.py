@@ -124,4 +124,4 @@ def _as_tensor(leaf: Any) -> Tensor:
 
 def _said(shapes: dict[str, Shape]) -> str:
     told = [f"{name or 'value'} {shape}" for name, shape in itertools.islice(shapes.items(), TOLD)]
-    return ", ".join(told + [f"and {len(shapes) - TOLD} more"] * (len(shapes) > TOLD))
+    return ", ".join(told + [f"and {len(shapes) - TOLD:,} more"] * (len(shapes) > TOLD))
