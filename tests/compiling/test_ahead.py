@@ -21,9 +21,9 @@ def cold(monkeypatch):
     codecache = importlib.import_module("torch._inductor.codecache")
     monkeypatch.setattr(codecache.CppPythonBindingsCodeCache, "load_pybinding", lambda *args: asked.append(args))
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
-    monkeypatch.setattr(importlib.import_module("torch._inductor.config").cpp, "vec_isa_ok", None)
     ahead.begin.cache_clear()
-    yield asked
+    with importlib.import_module("torch._inductor.config").patch({"cpp.vec_isa_ok": None}):
+        yield asked
     ahead.begin.cache_clear()
 
 
