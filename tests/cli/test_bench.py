@@ -169,12 +169,12 @@ def test_the_parity_of_every_row_has_a_bound(precision, reference, allowed):
 def test_what_was_measured_before_a_fault_is_told_and_kept(monkeypatch, tmp_path, capsys):
     def measure(sources, names, settings, progress):
         yield row([9.0] * 5, [9.0] * 5, "eager")
-        raise UserError("choose smaller sizes")
+        raise UserError("--batch-size 64 is too large")
 
     monkeypatch.setattr(vae_fn.bench, "measure", measure)
     assert bench("--batch-sizes", "32,64", "--json", tmp_path / "out.json", rows="eager") == 2
     told = capsys.readouterr()
-    assert told.err.endswith("vae-fn bench: error: choose smaller sizes\n")
+    assert told.err.endswith("vae-fn bench: error: --batch-sizes 64 is too large\n")
     assert "eager" in told.out
     assert len(json.loads((tmp_path / "out.json").read_text())["rows"]) == 1
 

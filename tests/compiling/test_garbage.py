@@ -1,8 +1,6 @@
 """The search for garbage rests while a program is compiled, and no longer."""
 
 import gc
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
 import pytest
 import torch
@@ -66,16 +64,13 @@ def test_a_program_that_cannot_be_compiled_leaves_it_on(watched):
     assert gc.isenabled()
 
 
-def test_it_goes_on_after_several_threads_have_compiled():
-    """Whichever begins or ends first."""
-    together = Barrier(3)
-
-    def rest(_):
-        together.wait(timeout=60)
-        for _ in range(1000):
-            with resting():
-                pass
-
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(rest, range(3)))
-    assert gc.isenabled()
+@pytest.mark.parametrize("first", [0, 1])
+def test_it_goes_on_after_the_last_of_two_programs_is_compiled(first):
+    """Two threads compile; whichever is done first, the other's objects are not searched."""
+    both = [resting(), resting()]
+    for each in both:
+        each.__enter__()
+    both[first].__exit__(None, None, None)
+    within = gc.isenabled()
+    both[1 - first].__exit__(None, None, None)
+    assert (within, gc.isenabled()) == (False, True)

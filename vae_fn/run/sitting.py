@@ -146,7 +146,7 @@ def _say_what_happens(sittings: Sequence[Sitting], folder: Path, quiet: bool) ->
     step, parts = sittings[0].record.step, sittings[0].parts
     several = f" {len(sittings)} members" if len(sittings) > 1 else ""
     where = f"going on in {folder} after step {step} of {parts.steps}" if step else f"training{several} in {folder}"
-    compiling = "; compiling the step takes a minute the first time" if parts.config.compile else ""
+    compiling = "; compiling the step takes half a minute the first time" if parts.config.compile else ""
     print(where + compiling, file=sys.stderr)
 
 
